@@ -1,0 +1,1 @@
+"""Functionals: quantities read off a mode table or a solved equivalent."""

@@ -1,0 +1,145 @@
+"""The ridge penalty of least test error, by stationarity in the effective ridge; it may be negative."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+
+from theory.modes import Modes
+from theory.solvers.effective_ridge import solve_effective_ridge
+
+GRID_DECADES = 12
+GRID_POINTS_PER_DECADE = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimalPenalty:
+    """Where the test error of ridge regression is least.
+
+    Attributes:
+        penalty: in the units of the eigenvalues; infinite when predicting nothing is best; negative only on request.
+        effective_ridge: k at the optimum.
+        test_error: at the optimum, against a fresh noisy label.
+        at_bound: the unrestricted optimum is negative and the penalty was held at 0.
+    """
+
+    penalty: float
+    effective_ridge: float
+    test_error: float
+    at_bound: bool
+
+
+def optimal_penalty(modes: Modes, n_samples: float, *, allow_negative: bool = False) -> OptimalPenalty:
+    """Minimise the test error of infinite-width ridge regression over its penalty.
+
+    The error ``E(k) = (B(k) + s2) / (1 - df2(k) / n)`` is minimised over the effective ridge k, of which the penalty
+    ``k (1 - df1(k) / n)`` is an increasing function wherever ``df2(k) < n``. Stationary points are bracketed on a grid of
+    24 points a decade, so that several minima are told apart, and refined to rounding.
+
+    Args:
+        modes: one mode table (no batch axis).
+        n_samples: n, in the units of the multiplicities, above ``n_unpenalised``.
+        allow_negative: admit negative penalties, which are best when the signal lies along the leading
+            eigenvectors and there is little noise.
+
+    Returns:
+        The optimum; for an isotropic target the penalty is ``noise_variance * d / (n * ||w||^2)`` for every covariance.
+
+    Raises:
+        ValueError: the table has a batch axis, or too few samples for the unpenalised constant.
+
+    Source: regression in the proportional regime, Hastie et al., arXiv:1903.08560, section 6; negative optima: Kobak,
+        Lomond, Sanchez, arXiv:1805.10939, and Wu and Xu, arXiv:2006.05800.
+    """
+    if modes.eigenvalues.ndim != 1:
+        raise ValueError("optimal_penalty takes one mode table; call it for each problem of a batch")
+    available = n_samples - modes.n_unpenalised
+    if not available > 0.0:
+        raise ValueError(f"n_samples must exceed n_unpenalised = {modes.n_unpenalised}, got {n_samples!r}")
+    if modes.trace == 0.0 or modes.signal_variance == 0.0:
+        return OptimalPenalty(penalty=np.inf, effective_ridge=np.inf, test_error=_null_error(modes, n_samples), at_bound=False)
+
+    ridgeless = float(solve_effective_ridge(modes, n_samples, 0.0).ridge)
+    top = max(float(modes.eigenvalues.max()), float(modes.trace) / available)
+    least = min(float(modes.eigenvalues.min()), top) * 1e-6
+    lower = _least_ridge(modes, available, ridgeless, least) if allow_negative else max(ridgeless, least)
+    upper = top * 1e6
+    n_points = min(20_000, max(GRID_DECADES * 4, int(GRID_POINTS_PER_DECADE * np.log10(upper / lower))))
+    grid = np.geomspace(lower, upper, n_points)
+    slopes = np.array([_slope(modes, available, ridge) for ridge in grid])
+    candidates = [] if allow_negative else [ridgeless]
+    for index in np.flatnonzero((slopes[:-1] < 0.0) & (slopes[1:] >= 0.0)):
+        root = brentq(
+            lambda log_ridge: _slope(modes, available, float(np.exp(log_ridge))),
+            np.log(grid[index]),
+            np.log(grid[index + 1]),
+            xtol=1e-15,
+            rtol=4 * np.finfo(float).eps,
+        )
+        candidates.append(float(np.exp(root)))
+    errors = [_error(modes, available, n_samples, ridge) for ridge in candidates]
+    null = _null_error(modes, n_samples)
+    if not candidates or null < min(errors):
+        return OptimalPenalty(penalty=np.inf, effective_ridge=np.inf, test_error=null, at_bound=False)
+    best = int(np.argmin(errors))
+    ridge = candidates[best]
+    held = not allow_negative and best == 0
+    margin = _margin(modes, available, ridge)
+    return OptimalPenalty(
+        penalty=0.0 if held else ridge * margin / n_samples,
+        effective_ridge=ridge,
+        test_error=errors[best],
+        at_bound=held,
+    )
+
+
+def _shares(modes: Modes, ridge: float) -> tuple[np.ndarray, np.ndarray]:
+    resolvent = 1.0 / (modes.eigenvalues + ridge)
+    return modes.eigenvalues * resolvent, ridge * resolvent
+
+
+def _margin(modes: Modes, available: float, ridge: float) -> float:
+    """``available - df1``, by whichever of the two sums is the smaller."""
+    kept, shrunk = _shares(modes, ridge)
+    n_kept, n_shrunk = float(modes.multiplicities @ kept), float(modes.multiplicities @ shrunk)
+    direct = available - n_kept if n_kept < n_shrunk else (available - modes.n_modes) + n_shrunk
+    return direct - (modes.tail_trace / ridge if modes.tail_trace else 0.0)
+
+
+def _free(modes: Modes, available: float, ridge: float) -> float:
+    """``available - df2``, positive on the admissible branch."""
+    kept, shrunk = _shares(modes, ridge)
+    n_kept = float(modes.multiplicities @ (kept * kept))
+    n_shrunk = float(modes.multiplicities @ (shrunk * (1.0 + kept)))
+    return available - n_kept if n_kept < n_shrunk else (available - modes.n_modes) + n_shrunk
+
+
+def _slope(modes: Modes, available: float, ridge: float) -> float:
+    """Half of d E / d log k, times a positive factor."""
+    kept, shrunk = _shares(modes, ridge)
+    label = float(modes.energies @ (shrunk * shrunk)) + modes.unlearnable_variance + modes.noise_variance
+    bias_growth = float(modes.energies @ (shrunk * shrunk * kept))
+    df2_decay = float(modes.multiplicities @ (kept * kept * shrunk))
+    return bias_growth * _free(modes, available, ridge) - label * df2_decay
+
+
+def _error(modes: Modes, available: float, n_samples: float, ridge: float) -> float:
+    _, shrunk = _shares(modes, ridge)
+    label = float(modes.energies @ (shrunk * shrunk)) + modes.unlearnable_variance + modes.noise_variance
+    free = _free(modes, available, ridge)
+    if free <= 0.0:
+        return np.inf if label > 0.0 else 0.0
+    return label * n_samples / free
+
+
+def _null_error(modes: Modes, n_samples: float) -> float:
+    total = modes.signal_variance + modes.unlearnable_variance + modes.noise_variance
+    return float(total * n_samples / (n_samples - modes.n_unpenalised))
+
+
+def _least_ridge(modes: Modes, available: float, ridgeless: float, least: float) -> float:
+    """The edge df2(k) = n of the admissible branch, or a ridge far below every eigenvalue where there is none."""
+    if available > modes.n_modes or _free(modes, available, least) > 0.0:
+        return least
+    log_edge = brentq(lambda u: _free(modes, available, float(np.exp(u))), np.log(least), np.log(max(ridgeless, least) * 2.0))
+    return float(np.exp(log_edge)) * (1.0 + 1e-9)

@@ -1,0 +1,1 @@
+"""Learners: each reads the mode table of the features and answers with errors."""

@@ -1,0 +1,127 @@
+"""The mode table: everything that square loss needs to know of features and target."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.covariance import InadmissibleProblem
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modes:
+    """Population eigenvalues of the features' kernel and the target's energy on them.
+
+    Sizes may be counts, or counts divided by d: the equations are homogeneous of degree 0 in
+    ``(multiplicities, tail_trace / eigenvalue, n_samples, width)``. A leading axis holds a batch of problems with
+    equally many modes, as do the scalar fields then, with shape ``(batch,)``.
+
+    Attributes:
+        eigenvalues: shape ``(..., m)``, nonnegative.
+        multiplicities: shape ``(..., m)``, nonnegative, real.
+        energies: shape ``(..., m)``, nonnegative: E[(P_i f)^2] summed over each group; squared units of the label.
+        tail_trace: nonnegative, the trace of infinitely many infinitesimal modes.
+        unlearnable_variance: nonnegative, energy of the target that no mode expresses.
+        noise_variance: nonnegative, variance of the label noise.
+        n_unpenalised: 0, or 1 when an unpenalised constant is fitted beside the modes.
+
+        n_modes: total multiplicity of the positive eigenvalues.
+        rank: the same, or infinity when there is a tail.
+        trace: trace of the kernel operator, tail included.
+        arithmetic_mean, harmonic_mean: of the positive eigenvalues, by multiplicity; 0 where there are none.
+        signal_variance: energy of the target on the modes.
+
+    Modes with eigenvalue 0 are allowed: their energy acts as unlearnable variance, and they do not count in ``rank``.
+
+    Raises:
+        InadmissibleProblem: a field is negative or not finite, or the shapes differ.
+    """
+
+    eigenvalues: Vector
+    multiplicities: Vector
+    energies: Vector
+    tail_trace: float | Vector = 0.0
+    unlearnable_variance: float | Vector = 0.0
+    noise_variance: float | Vector = 0.0
+    n_unpenalised: int = 0
+    n_modes: float | Vector = field(init=False)
+    rank: float | Vector = field(init=False)
+    trace: float | Vector = field(init=False)
+    arithmetic_mean: float | Vector = field(init=False)
+    harmonic_mean: float | Vector = field(init=False)
+    signal_variance: float | Vector = field(init=False)
+
+    def __post_init__(self) -> None:
+        eigenvalues, multiplicities, energies = (
+            np.asarray(value, float) for value in (self.eigenvalues, self.multiplicities, self.energies)
+        )
+        if not (eigenvalues.shape == multiplicities.shape == energies.shape and eigenvalues.ndim in (1, 2) and eigenvalues.size):
+            shapes = f"{eigenvalues.shape}, {multiplicities.shape} and {energies.shape}"
+            raise InadmissibleProblem(
+                f"eigenvalues, multiplicities and energies need one shape, (m,) or (batch, m) with m > 0, got {shapes}"
+            )
+        single = eigenvalues.ndim == 1
+        unlearnable = self.unlearnable_variance
+        if not eigenvalues.all():
+            null = eigenvalues == 0.0
+            stray = np.where(null, energies, 0.0).sum(-1)
+            unlearnable = unlearnable + (float(stray) if single else stray)
+            eigenvalues = np.where(null, 1.0, eigenvalues)
+            multiplicities = np.where(null, 0.0, multiplicities)
+            energies = np.where(null, 0.0, energies)
+        n_modes = np.vecdot(multiplicities, np.ones(eigenvalues.shape[-1]))
+        bulk_trace = np.vecdot(multiplicities, eigenvalues)
+        inverse_trace = np.vecdot(multiplicities, 1.0 / eigenvalues)
+        energy = np.vecdot(energies, np.ones(eigenvalues.shape[-1]))
+        for name, least, total in (
+            ("eigenvalues", eigenvalues.min(), bulk_trace),
+            ("multiplicities", multiplicities.min(), n_modes),
+            ("energies", energies.min(), energy),
+            ("tail_trace", self.tail_trace, self.tail_trace),
+            ("unlearnable_variance", unlearnable, unlearnable),
+            ("noise_variance", self.noise_variance, self.noise_variance),
+        ):
+            # Nonnegative terms with a finite sum are finite; NaN fails both comparisons.
+            if not (least >= 0.0 and total < np.inf if single else (np.all(least >= 0.0) and np.all(total < np.inf))):
+                raise InadmissibleProblem(f"{name} must be finite and at least 0")
+        empty = n_modes == 0.0
+        occupied = n_modes + empty
+        derived = {
+            "n_modes": n_modes,
+            "rank": n_modes if np.all(self.tail_trace == 0.0) else np.where(np.greater(self.tail_trace, 0.0), np.inf, n_modes),
+            "trace": bulk_trace + self.tail_trace,
+            "arithmetic_mean": bulk_trace / occupied,
+            "harmonic_mean": n_modes / (inverse_trace + empty),
+            "signal_variance": energy,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, float(value) if single else value)
+        for name, value in (
+            ("eigenvalues", eigenvalues),
+            ("multiplicities", multiplicities),
+            ("energies", energies),
+            ("unlearnable_variance", unlearnable),
+        ):
+            object.__setattr__(self, name, value)
+
+    def is_single(self, *sizes: object) -> bool:
+        """Whether this table and the sizes beside it describe one problem rather than a batch."""
+        return self.eigenvalues.ndim == 1 and not any(getattr(size, "ndim", 0) for size in sizes)
+
+    def rows(self, piece: slice) -> "Modes":
+        """Return the problems in ``piece`` of a batch; the same table where all problems share it."""
+        if self.eigenvalues.ndim == 1:
+            return self
+        scalars = (self.tail_trace, self.unlearnable_variance, self.noise_variance)
+        tail, unlearnable, noise = (value[piece] if np.ndim(value) else value for value in scalars)
+        return Modes(
+            eigenvalues=self.eigenvalues[piece],
+            multiplicities=self.multiplicities[piece],
+            energies=self.energies[piece],
+            tail_trace=tail,
+            unlearnable_variance=unlearnable,
+            noise_variance=noise,
+            n_unpenalised=self.n_unpenalised,
+        )

@@ -1,0 +1,1 @@
+"""Solvers: a value, a status, and how it got there."""
