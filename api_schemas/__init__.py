@@ -1,0 +1,1 @@
+"""The wire, version 1: every request and response as a pydantic model. Imports nothing of ours but itself."""

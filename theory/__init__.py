@@ -21,7 +21,11 @@ from theory.learners.ridge import RidgePrediction, predict_ridge
 from theory.modes import Modes
 from theory.solvers.effective_ridge import EffectiveRidge, solve_effective_ridge
 
+SOLVER_VERSION = "1"
+"""Changes whenever any answer may change in its digits; part of every prediction's key."""
+
 __all__ = [
+    "SOLVER_VERSION",
     "EffectiveRidge",
     "InadmissibleProblem",
     "Modes",

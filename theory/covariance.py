@@ -18,7 +18,15 @@ COMPRESS_ABOVE = 4096
 
 
 class InadmissibleProblem(ValueError):
-    """The arguments describe no problem that the theory covers; the message says which rule they break."""
+    """The arguments describe no problem that the theory covers; the message says which rule they break.
+
+    Attributes:
+        argument: the name of the argument at fault, where it is one.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +63,14 @@ def discrete(n_features: float, *, eigenvalues: npt.ArrayLike, weights: npt.Arra
     values, shares = np.asarray(eigenvalues, float), np.asarray(weights, float)
     if values.shape != shares.shape:
         raise InadmissibleProblem(
-            f"weights must have one entry per eigenvalue, got {shares.size} weights for {values.size} eigenvalues"
+            f"weights must have one entry per eigenvalue, got {shares.size} weights for {values.size} eigenvalues",
+            argument="weights",
         )
     total = float(shares.sum())
     if abs(total - 1.0) > 1e-9:
-        raise InadmissibleProblem(f"weights must sum to 1, got {total:.12g}; divide each by the sum")
+        raise InadmissibleProblem(
+            f"weights must sum to 1, got {total:.12g}; divide each by the sum", argument="weights"
+        )
     return Spectrum(eigenvalues=values, multiplicities=n_features * (shares / total), groups=values.size)
 
 
@@ -92,7 +103,9 @@ def spiked(n_features: float, *, spikes: npt.ArrayLike, bulk_variance: float = 1
     values = np.asarray(spikes, float)
     bulk = n_features - values.size
     if bulk < 0:
-        raise InadmissibleProblem(f"at most n_features spikes fit, got {values.size} for n_features = {n_features:g}")
+        raise InadmissibleProblem(
+            f"at most n_features spikes fit, got {values.size} for n_features = {n_features:g}", argument="spikes"
+        )
     return Spectrum(
         eigenvalues=np.concatenate([[bulk_variance], values]),
         multiplicities=np.concatenate([[float(bulk)], np.ones(values.size)]),
@@ -146,7 +159,8 @@ def explicit(n_features: float, *, eigenvalues: npt.ArrayLike) -> Spectrum:
     if values.size != n_features:
         raise InadmissibleProblem(
             f"an explicit covariance needs n_features = {n_features:g} eigenvalues, got {values.size};"
-            " for a distribution with weights use covariance.kind = 'discrete'"
+            " for a distribution with weights use covariance.kind = 'discrete'",
+            argument="eigenvalues",
         )
     return Spectrum(eigenvalues=values, multiplicities=np.ones(values.size), groups=values.size)
 
@@ -154,5 +168,7 @@ def explicit(n_features: float, *, eigenvalues: npt.ArrayLike) -> Spectrum:
 def whole(n_features: float, kind: str) -> int:
     """Return ``n_features`` as an int, refusing fractions where a kind has one eigenvalue per feature."""
     if n_features != int(n_features):
-        raise InadmissibleProblem(f"a {kind} covariance needs a whole number of features, got {n_features!r}")
+        raise InadmissibleProblem(
+            f"a {kind} covariance needs a whole number of features, got {n_features!r}", argument="n_features"
+        )
     return int(n_features)

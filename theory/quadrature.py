@@ -14,9 +14,9 @@ POINTS_PER_PANEL = 16
 @lru_cache(maxsize=256)
 def _counting_rule(n_integers: int, n_points: int) -> tuple[Vector, Vector]:
     """Gauss rule for the sum over 0, ..., n_integers - 1: the nodes and weights of the discrete Chebyshev polynomials."""
-    order = np.arange(1, n_points)
+    order = np.arange(1.0, n_points)
     # Recurrence of the discrete Chebyshev (Gram) polynomials; as n_integers grows it becomes Legendre's.
-    squared = (n_integers**2 - order**2) * (order**2 / (4.0 * (4.0 * order**2 - 1.0)))
+    squared = (float(n_integers) ** 2 - order**2) * (order**2 / (4.0 * (4.0 * order**2 - 1.0)))
     off_diagonal = np.sqrt(squared)
     jacobi = np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1)
     centred_nodes, vectors = np.linalg.eigh(jacobi)

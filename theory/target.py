@@ -28,7 +28,7 @@ def source(spectrum: Spectrum, *, signal_variance: float, exponent: float, covar
     Source: Caponnetto and De Vito (2007); the exponents of Cui, Loureiro, Krzakala, Zdeborova, arXiv:2105.15004.
     """
     if spectrum.index is None:
-        raise InadmissibleProblem("a source alignment needs a power_law covariance; use alignment.kind = 'energies'")
+        raise InadmissibleProblem("a source alignment needs a power_law covariance; use alignment.kind = 'energies'", argument="kind")
     decay = spectrum.index ** -(1.0 + 2.0 * covariance_exponent * exponent)
     return _normalised(spectrum, decay * spectrum.multiplicities, signal_variance)
 
@@ -48,7 +48,8 @@ def energies(spectrum: Spectrum, *, signal_variance: float, values: npt.ArrayLik
         if shares.size != distinct.size:
             expected = f"{spectrum.groups}" if distinct.size == spectrum.groups else f"{spectrum.groups} (or {distinct.size})"
             raise InadmissibleProblem(
-                f"alignment.values needs one energy per distinct eigenvalue: {expected} of them, got {shares.size}"
+                f"alignment.values needs one energy per distinct eigenvalue: {expected} of them, got {shares.size}",
+                argument="values",
             )
         by_appearance = np.empty(distinct.size, dtype=int)
         by_appearance[np.argsort(first)] = np.arange(distinct.size)

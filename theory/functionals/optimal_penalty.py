@@ -59,31 +59,35 @@ def optimal_penalty(modes: Modes, n_samples: float, *, allow_negative: bool = Fa
     if modes.trace == 0.0 or modes.signal_variance == 0.0:
         return OptimalPenalty(penalty=np.inf, effective_ridge=np.inf, test_error=_null_error(modes, n_samples), at_bound=False)
 
+    floor = float(modes.unlearnable_variance + modes.noise_variance)
     ridgeless = float(solve_effective_ridge(modes, n_samples, 0.0).ridge)
-    top = max(float(modes.eigenvalues.max()), float(modes.trace) / available)
-    least = min(float(modes.eigenvalues.min()), top) * 1e-6
-    lower = _least_ridge(modes, available, ridgeless, least) if allow_negative else max(ridgeless, least)
-    upper = top * 1e6
+    if floor == 0.0 and available >= modes.n_modes and (allow_negative or ridgeless == 0.0):
+        # Nothing to average out and enough samples: the target is recovered exactly as k -> 0, where k df1 -> tail_trace.
+        return OptimalPenalty(penalty=0.0 - float(modes.tail_trace) / n_samples, effective_ridge=0.0, test_error=0.0, at_bound=False)
+
+    least, upper = _search_range(modes, available, floor)
+    lower = _least_ridge(modes, available, ridgeless, least) if allow_negative else (ridgeless or least)
     n_points = min(20_000, max(GRID_DECADES * 4, int(GRID_POINTS_PER_DECADE * np.log10(upper / lower))))
     grid = np.geomspace(lower, upper, n_points)
     slopes = np.array([_slope(modes, available, ridge) for ridge in grid])
-    candidates = [] if allow_negative else [ridgeless]
+    # Ridgeless is a minimum of the restricted problem where the error rises from there; at k = 0 noise makes it fall.
+    candidates = [ridgeless] if not allow_negative and ridgeless > 0.0 and slopes[0] >= 0.0 else []
+    n_held = len(candidates)
     for index in np.flatnonzero((slopes[:-1] < 0.0) & (slopes[1:] >= 0.0)):
         root = brentq(
-            lambda log_ridge: _slope(modes, available, float(np.exp(log_ridge))),
-            np.log(grid[index]),
-            np.log(grid[index + 1]),
-            xtol=1e-15,
+            lambda ridge: _slope(modes, available, ridge),
+            grid[index],
+            grid[index + 1],
+            xtol=np.finfo(float).tiny,
             rtol=4 * np.finfo(float).eps,
         )
-        candidates.append(float(np.exp(root)))
+        candidates.append(float(root))
+    if not candidates:  # beyond the reach of doubles
+        return OptimalPenalty(penalty=np.inf, effective_ridge=np.inf, test_error=_null_error(modes, n_samples), at_bound=False)
     errors = [_error(modes, available, n_samples, ridge) for ridge in candidates]
-    null = _null_error(modes, n_samples)
-    if not candidates or null < min(errors):
-        return OptimalPenalty(penalty=np.inf, effective_ridge=np.inf, test_error=null, at_bound=False)
     best = int(np.argmin(errors))
     ridge = candidates[best]
-    held = not allow_negative and best == 0
+    held = best < n_held
     margin = _margin(modes, available, ridge)
     return OptimalPenalty(
         penalty=0.0 if held else ridge * margin / n_samples,
@@ -99,19 +103,22 @@ def _shares(modes: Modes, ridge: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _margin(modes: Modes, available: float, ridge: float) -> float:
-    """``available - df1``, by whichever of the two sums is the smaller."""
+    """``available - df1``."""
     kept, shrunk = _shares(modes, ridge)
-    n_kept, n_shrunk = float(modes.multiplicities @ kept), float(modes.multiplicities @ shrunk)
-    direct = available - n_kept if n_kept < n_shrunk else (available - modes.n_modes) + n_shrunk
-    return direct - (modes.tail_trace / ridge if modes.tail_trace else 0.0)
+    return _remaining(modes, available, kept, shrunk) - (float(modes.tail_trace) / ridge if modes.tail_trace else 0.0)
 
 
 def _free(modes: Modes, available: float, ridge: float) -> float:
     """``available - df2``, positive on the admissible branch."""
     kept, shrunk = _shares(modes, ridge)
-    n_kept = float(modes.multiplicities @ (kept * kept))
-    n_shrunk = float(modes.multiplicities @ (shrunk * (1.0 + kept)))
-    return available - n_kept if n_kept < n_shrunk else (available - modes.n_modes) + n_shrunk
+    return _remaining(modes, available, kept * kept, shrunk * (1.0 + kept))
+
+
+def _remaining(modes: Modes, available: float, share: np.ndarray, complement: np.ndarray) -> float:
+    """``available`` less the sum of m times ``share``, modes of which most counts taken whole so that no digits are lost."""
+    whole = share > complement
+    rest = modes.multiplicities @ np.where(whole, complement, -share)
+    return float((available - modes.multiplicities @ whole) + rest)
 
 
 def _slope(modes: Modes, available: float, ridge: float) -> float:
@@ -135,6 +142,28 @@ def _error(modes: Modes, available: float, n_samples: float, ridge: float) -> fl
 def _null_error(modes: Modes, n_samples: float) -> float:
     total = modes.signal_variance + modes.unlearnable_variance + modes.noise_variance
     return float(total * n_samples / (n_samples - modes.n_unpenalised))
+
+
+def _search_range(modes: Modes, available: float, floor: float) -> tuple[float, float]:
+    """Ridges far below and far above every stationary point.
+
+    Far below the least eigenvalue x the error is ``(floor + k^2 C) / (available - n_modes + 2 k M)`` with ``C = sum c / xi^2``
+    and ``M = sum m / xi``, whose stationary point solves a quadratic; far above the greatest, where B and df2 are expanded in
+    1 / k, the stationary point is ``total sum m xi^2 / (available sum c xi)``.
+    """
+    eigenvalues, least, top = modes.eigenvalues, float(modes.eigenvalues.min()), float(modes.eigenvalues.max())
+    below, above = least / eigenvalues, eigenvalues / top
+    curvature, growth = float(modes.energies @ (below * below)), float(modes.multiplicities @ below)
+    lowest = 1e-6
+    if curvature > 0.0 and growth > 0.0:
+        linear = (available - float(modes.n_modes)) / growth
+        root = np.sqrt(linear * linear + 4.0 * floor / curvature)
+        stationary = 2.0 * floor / curvature / (root + linear) if linear > 0.0 else (root - linear) / 2.0
+        lowest = min(lowest, 1e-3 * float(stationary)) if stationary > 0.0 else lowest
+    signal = float(modes.energies @ above)
+    total = floor + float(modes.signal_variance)
+    weak = total * float(modes.multiplicities @ (above * above)) / (available * signal) if signal > 0.0 else 0.0
+    return least * lowest, max(top * max(1e6, 1e3 * weak), float(modes.trace) / available * 1e6)
 
 
 def _least_ridge(modes: Modes, available: float, ridgeless: float, least: float) -> float:

@@ -137,8 +137,11 @@ def _risks(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> R
     slope = width_margin * (n_margin + spread) + n_margin * spread / width
     safe_slope = xp.where(slope > 0.0, slope, 1.0)
     norm = (spread_per_ridge * (label + mixed) + n_margin * mixed_per_ridge) / safe_slope
-    # Without noise the interpolator recovers the target exactly at the threshold: sum c / xi.
-    norm = xp.where(slope > 0.0, norm, xp.where(numerator > 0.0, np.inf, mixed_per_ridge))
+    # Without noise the interpolator recovers the target exactly at the threshold: sum c / xi, for infinite width. Features
+    # as many as the modes and no more are singular too often for their weights to have a mean square.
+    square = (width_margin <= 0.0) & (mixed_per_ridge > 0.0)
+    recovered = mixed_per_ridge / xp.where(width_margin > 0.0, width_margin, 1.0)
+    norm = xp.where(slope > 0.0, norm, xp.where((numerator > 0.0) | square, np.inf, recovered))
 
     divergent = divergent | xp.isinf(test_error)
     return RidgePrediction(

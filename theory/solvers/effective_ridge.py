@@ -21,6 +21,7 @@ from theory.modes import Modes
 from theory.namespace import batch, single
 
 MAX_ITERATIONS = 200
+PATIENCE = 40
 STEP_TOLERANCE = 1e-9
 """Newton stops after a relative step below this; it converges quadratically, so what is left is rounding."""
 RESIDUAL_TOLERANCE = 1e-10
@@ -116,9 +117,7 @@ def _solve(xp: Any, modes: Modes, n_samples: Any, penalty: Any, width: Any) -> E
     bounded = (ridge >= lower * (1.0 - BOUND_TOLERANCE)) & (ridge <= upper * (1.0 + BOUND_TOLERANCE))
     converged = (residual <= RESIDUAL_TOLERANCE) & bounded
 
-    # The margin from the equation itself: A = level / (k (offset + slope A)), the positive root of a quadratic.
-    per_ridge = safe_level / ridge
-    margin = 2.0 * per_ridge / (equation.offset + xp.sqrt(equation.offset**2 + 4.0 * equation.slope * per_ridge))
+    margin = _margin_at_root(xp, equation, ridge)
     surplus = size - modes.rank
     surplus = xp.where(surplus > THRESHOLD_TOLERANCE * size, surplus, 0.0)
     margin = xp.where(starved, 0.0, xp.where(at_zero, surplus, margin))
@@ -164,10 +163,23 @@ def _margin(xp: Any, equation: _Equation, ridge: Any) -> tuple[Any, Any]:
     resolvent = 1.0 / (equation.xi + column)
     kept, shrunk = equation.xi * resolvent, column * resolvent
     n_kept, n_shrunk = xp.sum_modes(equation.m, kept), xp.sum_modes(equation.m, shrunk)
+    spread = xp.sum_modes(equation.m, kept * shrunk)
     # size - sum m f = (size - sum m) + sum m q: whichever sum is the smaller keeps the digits.
+    smaller = xp.minimum(n_kept, n_shrunk)
     margin = xp.where(n_kept < n_shrunk, equation.size - n_kept, (equation.size - equation.n_modes) + n_shrunk)
+    if not xp.every(abs(margin) + spread >= 0.01 * smaller):
+        # k lies in a gap of the spectrum and size is the number of modes above it: count those, and sum what is left.
+        above = equation.xi > column
+        n_above = xp.sum_modes(equation.m, above)
+        margin = (equation.size - n_above) + xp.sum_modes(equation.m, np.where(above, shrunk, -kept))
     tail = equation.tail / ridge
-    return margin - tail, xp.sum_modes(equation.m, kept * shrunk) + tail
+    return margin - tail, spread + tail
+
+
+def _margin_at_root(xp: Any, equation: _Equation, ridge: Any) -> Any:
+    """The margin from the equation itself: A = level / (k (offset + slope A)), the positive root of a quadratic."""
+    per_ridge = equation.level / ridge
+    return 2.0 * per_ridge / (equation.offset + xp.sqrt(equation.offset**2 + 4.0 * equation.slope * per_ridge))
 
 
 def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, Any, int]:
@@ -180,14 +192,22 @@ def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, 
     offset, slope, level = equation.offset, equation.slope, equation.level
     has_level = level > 0.0
     safe_level = xp.where(has_level, level, 1.0)
+    two_sided = not xp.every(slope == 0.0)
     settled = level < 0.0  # nowhere yet
     for iteration in range(1, MAX_ITERATIONS + 1):
         margin, spread = _margin(xp, equation, ridge)
-        value = ridge * margin * (offset + slope * margin)
-        steepness = value + ridge * spread * (offset + 2.0 * slope * margin)  # d value / d log k
+        # Left of the threshold both factors may be negative; their product must not pass for a positive one.
+        room = xp.maximum(margin, 0.0)
+        value = ridge * margin * (offset + slope * room)
+        steepness = value + ridge * spread * (offset + 2.0 * slope * room)  # d value / d log k
         excess = value - level
         rising = steepness > 0.0
         relative = xp.where(rising, excess / xp.where(rising, steepness, 1.0), np.inf)
+        if two_sided:
+            # With n_samples = width the left side has nearly a double root; solved for the margin it has a simple one.
+            wanted = _margin_at_root(xp, equation, ridge)
+            decay = level / ridge / xp.where(has_level, offset + 2.0 * slope * wanted, 1.0)
+            relative = xp.where(slope > 0.0, (margin - wanted) / (spread + decay), relative)
         if xp.every(settled | (abs(relative) <= 4e-16)):
             return ridge, abs(relative), iteration
         low, high = xp.where(excess < 0.0, ridge, low), xp.where(excess > 0.0, ridge, high)
@@ -197,6 +217,8 @@ def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, 
         logarithmic = ridge * xp.exp(xp.log(safe_level / safe_value) * safe_value / safe_steepness)
         proposal = xp.where(power_like, logarithmic, ridge * (1.0 - relative))
         settled = settled | (abs(proposal - ridge) <= STEP_TOLERANCE * ridge)
-        inside = settled | ((proposal > low) & (proposal < high))
+        # Across a gap of many decades Newton only halves k; from PATIENCE on every other step halves the bracket instead.
+        bisect = iteration > PATIENCE and iteration % 2 == 0
+        inside = settled | ((proposal > low) & (proposal < high) & (not bisect))
         ridge = xp.where(inside, proposal, xp.sqrt(low) * xp.sqrt(high))
     return ridge, abs(relative), MAX_ITERATIONS

@@ -1,0 +1,33 @@
+"""What all wire models share: strictness, and how a field states its unit, domain and example."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LARGEST = 1e100
+"""No quantity exceeds this; squares and sums of admissible numbers then stay finite."""
+LARGEST_SIZE = 1e12
+"""No count exceeds this; neighbouring counts are then told apart in double precision at the interpolation threshold."""
+
+
+class Schema(BaseModel):
+    """A wire model: unknown fields, NaN, Infinity and numbers written as strings are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def described(description: str, *, unit: str, example: Any, default: Any = ..., **domain: Any) -> Any:
+    """Declare a field with everything that a reader of the schema needs.
+
+    Args:
+        description: one sentence.
+        unit: of the value, "1" if it has none.
+        example: an admissible value.
+        default: omitted when the field is required.
+        domain: ``gt``, ``ge``, ``lt``, ``le``, ``min_length``.
+    """
+    return Field(default, description=description, examples=[example], json_schema_extra={"x-unit": unit}, **domain)
+
+
+Nonnegative = Annotated[float, Field(ge=0, le=LARGEST)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]

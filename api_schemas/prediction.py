@@ -1,0 +1,105 @@
+"""``POST /v1/predictions``: the request and the answer."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from api_schemas.base import Schema, described
+from api_schemas.model import Model
+from api_schemas.regime import Regime
+
+EXAMPLE_REQUEST = {
+    "model": {"features": {"kind": "linear"}, "learner": {"kind": "ridge", "penalty": 0.1}},
+    "regime": {"kind": "regression", "n_samples": 800, "n_features": 400, "noise_variance": 0.25},
+}
+
+
+class PredictionRequest(Schema):
+    """If I train this model in this regime, how well will it do?"""
+
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE_REQUEST]}}
+
+    model: Model = Field(
+        description="What the user chooses: features and learner.", examples=[EXAMPLE_REQUEST["model"]]
+    )
+    regime: Regime = Field(
+        description="What the user has: the data and its sizes.", examples=[EXAMPLE_REQUEST["regime"]]
+    )
+
+
+class Effective(Schema):
+    """What the fixed point says of the model as a smoother."""
+
+    ridge: float | None = described(
+        "The penalty that acts on the population problem; null where it is infinite.", unit="input^2", example=0.17417
+    )
+    df1: float = described("Trace of the hat matrix: effective degrees of freedom.", unit="1", example=340.67)
+    df2: float = described("Trace of its square on the population.", unit="1", example=290.14)
+
+
+class Numerics(Schema):
+    """How the answer was reached."""
+
+    residual: float = described(
+        "Relative error of effective.ridge, as one more Newton step estimates it.", unit="1", example=1e-16
+    )
+    iterations: int = described("Evaluations of the sums over the modes.", unit="1", example=5)
+
+
+class PredictionWarning(Schema):
+    """Something a careful reader should know of this answer."""
+
+    code: str = described("A fixed name, documented in docs/warnings.md.", unit="1", example="near_threshold")
+    detail: str = described("One sentence with the number that caused it.", unit="1", example="n_samples - df2 = 3.2 ...")
+
+
+class Source(Schema):
+    """A publication the answer rests on."""
+
+    title: str = described(
+        "Title, with authors.", unit="1", example="Hastie et al.: Surprises in high-dimensional ridgeless least squares"
+    )
+    reference: str = described("An identifier.", unit="1", example="arXiv:1903.08560")
+
+
+class Prediction(Schema):
+    """The asymptotic performance of a model in a regime. Errors are null where the status is "divergent"."""
+
+    key: str = described(
+        "Content address of the canonical request and of the solver's version; also the ETag.", unit="1", example="9f2c..."
+    )
+    status: Literal["converged", "divergent", "not_converged"] = described(
+        "divergent: there is no finite error; not_converged: the numbers are the best found.", unit="1", example="converged"
+    )
+    metric: Literal["squared_error", "misclassification"] = described(
+        "What test_error and train_error measure.", unit="1", example="squared_error"
+    )
+    test_error: float | None = described(
+        "Expected error against a fresh noisy label.", unit="label^2", example=0.42678
+    )
+    excess_risk: float | None = described("test_error - noise_variance.", unit="label^2", example=0.17678)
+    train_error: float | None = described(
+        "Mean error over the training set, without the penalty.", unit="label^2", example=0.1407
+    )
+    train_loss: float | None = described(
+        "Mean loss over the training set, for losses other than square.", unit="1", example=None, default=None
+    )
+    test_loss: float | None = described(
+        "Expected loss on a fresh label, for losses other than square.", unit="1", example=None, default=None
+    )
+    bias: float | None = described(
+        "Squared bias of the predictor averaged over data and features, with what the features cannot express.",
+        unit="label^2",
+        example=0.022,
+    )
+    variance: float | None = described("excess_risk - bias.", unit="label^2", example=0.15478)
+    estimator_norm_squared: float | None = described(
+        "||theta||^2 without an unpenalised constant; null where it is infinite.", unit="label^2/input^2", example=0.88
+    )
+    effective: Effective = Field(description="Effective ridge and degrees of freedom.")
+    phase: Literal["underparameterized", "threshold", "overparameterized"] = described(
+        "Whether samples outnumber parameters.", unit="1", example="underparameterized"
+    )
+    numerics: Numerics = Field(description="How the answer was reached.")
+    warnings: list[PredictionWarning] = Field(description="What a careful reader should know.", examples=[[]])
+    sources: list[Source] = Field(description="Publications the answer rests on.")

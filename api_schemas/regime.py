@@ -1,0 +1,84 @@
+"""What the user has: the data and its sizes; one class a kind, one line in the union."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypeAliasType
+
+from api_schemas.base import LARGEST, LARGEST_SIZE, Nonnegative, Positive, Schema, described
+from api_schemas.covariance import Covariance, IsotropicCovariance
+from api_schemas.target import Target
+
+
+def _n_samples() -> float:
+    return described(
+        "Number n of training samples; fractions are allowed.", unit="samples", example=800, gt=0, le=LARGEST_SIZE
+    )  # type: ignore[no-any-return]
+
+
+def _noise_variance() -> float:
+    return described(
+        "Variance of the label noise, which test_error includes.",
+        unit="label^2",
+        example=0.25,
+        default=0.0,
+        ge=0,
+        le=LARGEST,
+    )  # type: ignore[no-any-return]
+
+
+class RegressionRegime(Schema):
+    """Inputs x = Sigma^(1/2) z with independent entries z, labels from a target with noise."""
+
+    kind: Literal["regression"]
+    n_samples: float = _n_samples()
+    n_features: float = described(
+        "Number d of inputs; a whole number where the covariance has one eigenvalue per feature.",
+        unit="features",
+        example=400,
+        gt=0,
+        le=LARGEST_SIZE,
+    )
+    covariance: Covariance = Field(
+        default=IsotropicCovariance(),
+        description="Covariance Sigma of the inputs.",
+        examples=[{"kind": "isotropic", "variance": 1.0}],
+    )
+    target: Target = Field(
+        default=Target(), description="The function to be learned.", examples=[{"signal_variance": 1.0}]
+    )
+    noise_variance: float = _noise_variance()
+
+
+class EigenspectrumRegime(Schema):
+    """A kernel, or features, known by the eigenvalues of its population operator and the target's energy on each."""
+
+    kind: Literal["eigenspectrum"]
+    n_samples: float = _n_samples()
+    eigenvalues: list[Nonnegative] = described(
+        "Population eigenvalues; energy on an eigenvalue of 0 cannot be learned.",
+        unit="feature^2",
+        example=[1.0, 0.1],
+        min_length=1,
+    )
+    multiplicities: list[Positive] | None = described(
+        "How many modes share each eigenvalue; 1 each when omitted.", unit="modes", example=[10, 90], default=None
+    )
+    energies: list[Nonnegative] = described(
+        "E[(projection of the target)^2], summed over each group of modes.",
+        unit="label^2",
+        example=[0.8, 0.2],
+        min_length=1,
+    )
+    tail_trace: float = described(
+        "Trace of infinitely many infinitesimal modes beyond those listed.",
+        unit="feature^2",
+        example=0.0,
+        default=0.0,
+        ge=0,
+        le=LARGEST,
+    )
+    noise_variance: float = _noise_variance()
+
+
+Regime = TypeAliasType("Regime", Annotated[RegressionRegime | EigenspectrumRegime, Field(discriminator="kind")])

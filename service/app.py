@@ -1,0 +1,136 @@
+"""The application: FastAPI with its routes, and the edge around it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api_schemas.prediction import PredictionRequest
+from api_schemas.problem import Problem
+from service.cache import MemoryCache
+from service.edge import Edge
+from service.keys import KeyStore
+from service.predicting import Predictor
+from service.problems import (
+    ProblemException,
+    handle_http_exception,
+    handle_problem,
+    handle_unexpected,
+)
+from service.rate_limits import RateLimits
+from service.routes import catalogue, docs, health, predictions
+from service.settings import Settings
+from service.shared_cache import SharedCache
+from workers.catalogue import catalogue as describe_everything
+
+VERSION = version("foretell")
+DESCRIPTION = """\
+Predicts how well a machine-learning model will do **before it is trained**: training and test error, bias and variance,
+effective degrees of freedom and phase, from the deterministic equivalents of random matrix theory.
+
+A request has two parts, the **model** (features and learner: what you choose) and the **regime** (the data and its sizes:
+what you have). `GET /v1/catalogue` lists every kind of either. Errors are `application/problem+json`.
+"""
+
+
+def create_app(settings: Settings, *, redis_url: str) -> Edge:
+    """Build the ASGI application.
+
+    Args:
+        settings: of the process.
+        redis_url: of the server that answers are shared through, which need not be there.
+    """
+    memory = MemoryCache(max_bytes=settings.memory_cache_bytes, max_entries=settings.memory_cache_entries)
+    shared = SharedCache(redis_url, timeout=settings.redis_timeout, ttl=settings.redis_cache_ttl)
+    limits = None
+    if settings.rate_limit not in ("auto", "off"):
+        limits = RateLimits(settings.rate_limit, url=redis_url, timeout=settings.redis_timeout)
+    keys = KeyStore(settings.keys_file) if settings.auth == "required" else None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await shared.start()
+        yield
+        await shared.stop()
+        if limits is not None:
+            await limits.close()
+
+    app = api(lifespan=lifespan)
+    app.state.shared_cache = shared
+    app.state.predictor = Predictor(settings, memory, shared)
+    return Edge(app, settings=settings, cache=memory, keys=keys, limits=limits)
+
+
+def api(lifespan: Any = None) -> FastAPI:
+    """Build the routes and the OpenAPI document, without anything behind them."""
+    app = FastAPI(
+        title="foretell",
+        summary="Asymptotic performance of machine-learning models, before they are trained.",
+        description=DESCRIPTION,
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        license_info={"name": "MIT", "identifier": "MIT"},
+        generate_unique_id_function=_operation_id,
+        separate_input_output_schemas=False,
+        telemetry={"tracing": False},
+        exception_handlers={
+            ProblemException: handle_problem,
+            HTTPException: handle_http_exception,
+            RequestValidationError: _handle_parameters,
+            Exception: handle_unexpected,
+        },
+    )
+    for module in (predictions, catalogue, health, docs):
+        app.include_router(module.router)
+    app.state.catalogue = describe_everything(VERSION).model_dump_json().encode()
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+async def _handle_parameters(request: Request, exc: Exception) -> Response:
+    problem = ProblemException("bad_request", "a parameter of the URL or a header is not admissible; see /docs")
+    return problem.response(request.scope.get("request_id"))
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, with the models that routes read and write as raw bytes."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+            license_info=app.license_info,
+            separate_input_output_schemas=False,
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in (PredictionRequest, Problem):
+            definition = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(definition.pop("$defs", {}))
+            schemas[model.__name__] = definition
+        # The validation errors that FastAPI would declare by itself; here they are problems.
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        document["components"]["securitySchemes"] = {
+            "apiKey": {"type": "http", "scheme": "bearer", "description": "Where the service asks for keys."}
+        }
+        document["security"] = [{}, {"apiKey": []}]
+        document["components"]["schemas"] = dict(sorted(schemas.items()))
+        app.openapi_schema = document
+    return app.openapi_schema

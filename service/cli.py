@@ -1,0 +1,173 @@
+"""The command line: ``foretell serve``, ``foretell predict``, ``foretell keys``.
+
+Exit codes: 0 answered; 1 answered, but there is no finite error or the solver did not converge; 2 the request or the
+command line is not admissible; 3 the service cannot start.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from api_schemas.prediction import Prediction
+from service.problems import ProblemException
+from service.settings import Settings, UnsafeConfiguration
+
+app = typer.Typer(
+    name="foretell",
+    help="Predict how well a machine-learning model will do, before it is trained.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+keys_app = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(keys_app)
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder for the embedded Valkey and the API keys.", show_default=".foretell")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.", show_default="8000")] = None,
+    data_dir: DataDir = None,
+    redis_url: Annotated[
+        str | None, typer.Option(help="Redis or Valkey to use instead of starting one, as redis://host:6379/0.")
+    ] = None,
+    api_processes: Annotated[int | None, typer.Option(help="API processes.", show_default="1")] = None,
+    auth: Annotated[str | None, typer.Option(help="API keys: auto, required or off.", show_default="auto")] = None,
+    rate_limit: Annotated[
+        str | None, typer.Option(help="Requests a client may make, as '600/minute', or off.", show_default="auto")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="auto, json or console.", show_default="auto")] = None,
+) -> None:
+    """Start the service, with a Valkey server of its own unless one is named.
+
+    Every setting can be given in the environment too, as FORETELL_<NAME>; docs/settings.md lists them all. On a loopback
+    address API keys and rate limits are off; elsewhere the service refuses to start until both are decided on.
+    """
+    from service.embedded import EmbeddedError
+    from service.server import serve as run
+
+    given = {name: value for name, value in locals().copy().items() if name in Settings.model_fields and value is not None}
+    try:
+        raise typer.Exit(run(_settings(**given)))
+    except (UnsafeConfiguration, EmbeddedError, OSError) as error:
+        _fail(str(error), code=3)
+
+
+@app.command()
+def predict(
+    file: Annotated[str, typer.Argument(help="A JSON file with a prediction request, or - for standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as the service would send it.")] = False,
+) -> None:
+    """Answer one request here and now, without a server; the answer is the same.
+
+    Example: echo '{"model": {"learner": {"kind": "ridge", "penalty": 0.1}}, "regime": {"kind": "regression",
+    "n_samples": 800, "n_features": 400, "noise_variance": 0.25}}' | foretell predict -
+    """
+    from service.predicting import parse, solve
+    from workers.predictions import key_of
+
+    try:
+        body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        _fail(f"cannot read {file}: {error.strerror}", code=2)
+    try:
+        request = parse(body)
+        answer = solve(request, key_of(request))
+    except ProblemException as problem:
+        if as_json:
+            sys.stdout.write(problem.body().decode() + "\n")
+            raise typer.Exit(2) from None
+        lines = [f"{error.pointer or '(whole body)'}: {error.detail}" for error in problem.errors] or [problem.detail]
+        _fail("\n  ".join([problem.problem().title + ":", *lines]), code=2)
+    prediction = Prediction.model_validate_json(answer)
+    if as_json:
+        sys.stdout.write(answer.decode() + "\n")
+    else:
+        _print(prediction)
+    raise typer.Exit(0 if prediction.status == "converged" else 1)
+
+
+@keys_app.command("add")
+def add_key(name: Annotated[str, typer.Argument(help="Whom or what the key is for.")], data_dir: DataDir = None) -> None:
+    """Create a key and print it; only its hash is kept, so note it now. A running service accepts it within a second."""
+    typer.echo(_key_store(data_dir).add(name))
+
+
+@keys_app.command("list")
+def list_keys(data_dir: DataDir = None) -> None:
+    """List the ids and names of the keys."""
+    for key_id, name in _key_store(data_dir).names().items():
+        typer.echo(f"{key_id}  {name}")
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="The id: the second part of the key.")], data_dir: DataDir = None
+) -> None:
+    """Make a key worthless; a running service notices within a second."""
+    if not _key_store(data_dir).revoke(key_id):
+        _fail(f"there is no key {key_id}; 'foretell keys list' shows those there are", code=2)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from service.app import VERSION
+
+    typer.echo(VERSION)
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        _fail("settings: " + "; ".join(lines), code=2)
+
+
+def _key_store(data_dir: Path | None) -> Any:
+    from service.keys import KeyStore
+
+    return KeyStore(_settings(**({} if data_dir is None else {"data_dir": data_dir})).keys_file)
+
+
+def _fail(message: str, *, code: int) -> NoReturn:
+    typer.echo(f"foretell: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def _print(prediction: Prediction) -> None:
+    console = Console(highlight=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    rows = {
+        "status": prediction.status,
+        "phase": prediction.phase,
+        "test error": prediction.test_error,
+        "  excess risk": prediction.excess_risk,
+        "    bias": prediction.bias,
+        "    variance": prediction.variance,
+        "train error": prediction.train_error,
+        "estimator norm squared": prediction.estimator_norm_squared,
+        "effective ridge": prediction.effective.ridge,
+        "degrees of freedom": prediction.effective.df1,
+    }
+    for name, value in rows.items():
+        table.add_row(name, "-" if value is None else f"{value:.8g}" if isinstance(value, float) else str(value))
+    console.print(table)
+    for warning in prediction.warnings:
+        console.print(f"[yellow]{warning.code}[/yellow]: {warning.detail}")

@@ -1,0 +1,263 @@
+"""The outermost ASGI layer: request ids, keys, limits, body bounds, metrics and logs, and answers from memory.
+
+A body that was answered before is found by its digest and sent without being parsed again; authorisation and rate limits
+come first. Everything else goes on to FastAPI, with the body read and bounded.
+"""
+
+import hashlib
+import itertools
+import secrets
+import time
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import metrics
+from service.cache import MemoryCache
+from service.keys import KeyStore
+from service.problems import MEDIA_TYPE, ProblemException
+from service.rate_limits import RateLimits
+from service.settings import Settings
+
+log = structlog.get_logger("foretell.access")
+
+PREDICTIONS_PATH = "/v1/predictions"
+CACHED_PATHS = frozenset({PREDICTIONS_PATH})
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+"""Answered without a key and without limits, for load balancers."""
+HIT = (b"cache-status", b"foretell; hit; detail=memory")
+LINGER_SECONDS = 1.0
+LINGER_BYTES = 64 * 2**20
+
+
+class Edge:
+    """Pure ASGI middleware, once around the whole application.
+
+    Args:
+        app: the FastAPI application.
+        settings: of the service.
+        cache: answers in memory.
+        keys: API keys, or None when none are asked for.
+        limits: rate limits, or None.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, settings: Settings, cache: MemoryCache, keys: KeyStore | None, limits: RateLimits | None
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._cache = cache
+        self._keys = keys
+        self._limits = limits
+        self._body_limit = settings.body_limit
+        self._log_hits = settings.access_log == "all"
+        self._log_others = settings.access_log != "off"
+        self._id_prefix = secrets.token_hex(6)
+        self._id_counter = itertools.count()
+        self._hit_requests = metrics.REQUESTS.labels("POST", PREDICTIONS_PATH, "200")
+        self._hit_latency = metrics.LATENCY.labels(PREDICTIONS_PATH)
+        self._hits = metrics.CACHE.labels("memory")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = _given_id(headers) or f"{self._id_prefix}{next(self._id_counter):08x}"
+        scope["request_id"] = request_id
+        path = scope["path"]
+        if self._keys is not None or self._limits is not None:
+            refusal = await self._admit(scope, headers, path)
+            if refusal is not None:
+                await self._refuse(refusal, scope, receive, send, started)
+                return
+        body = b""
+        if b"content-length" in headers or b"transfer-encoding" in headers:
+            try:
+                body = await self._read(headers, receive)
+            except ProblemException as problem:
+                await self._refuse(problem, scope, receive, send, started, linger=True)
+                return
+            except _Disconnected:
+                return
+            if path in CACHED_PATHS and scope["method"] == "POST" and body:
+                digest = hashlib.blake2b(body, digest_size=32).digest()
+                scope["body_digest"] = digest
+                entry = self._cache.by_digest(digest)
+                if entry is not None and _plain(headers):
+                    content = entry.body
+                    await send(
+                        {
+                            "type": "http.response.start",
+                            "status": 200,
+                            "headers": [*entry.headers, HIT, (b"x-request-id", request_id.encode())],
+                        }
+                    )
+                    await send({"type": "http.response.body", "body": content})
+                    self._hit_requests.inc()
+                    self._hits.inc()
+                    self._hit_latency.observe(time.perf_counter() - started)
+                    if self._log_hits:
+                        self._log_request(scope, 200, started, source="memory")
+                    return
+        await self._pass_on(scope, receive, send, body, started)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, body: bytes, started: float) -> None:
+        method = scope["method"]
+        if method == "HEAD":
+            # The server drops the body of an answer to HEAD; the routes need not know.
+            scope = {**scope, "method": "GET"}
+        delivered = False
+        status = 500
+
+        async def replay() -> Message:
+            nonlocal delivered
+            if delivered:
+                return await receive()
+            delivered = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def tagged(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", scope["request_id"].encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, replay, tagged)
+        finally:
+            self._account(scope, method, status, started)
+
+    async def _admit(self, scope: Scope, headers: dict[bytes, bytes], path: str) -> ProblemException | None:
+        if path in OPEN_PATHS:
+            return None
+        client = (scope["client"] or ("unknown",))[0]
+        if self._keys is not None:
+            scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+            key_id = self._keys.verify(token.strip()) if scheme.lower() == "bearer" else None
+            if key_id is None:
+                detail = "the API key is not valid" if token else "send an API key as 'Authorization: Bearer <key>'"
+                return ProblemException("unauthorized", detail, headers={"WWW-Authenticate": 'Bearer realm="foretell"'})
+            client = key_id
+        scope["client_id"] = client
+        if self._limits is not None:
+            wait = await self._limits.retry_after(client)
+            if wait is not None:
+                limit = "; ".join(str(item) for item in self._limits.items)
+                return ProblemException(
+                    "rate_limited", f"the limit is {limit}; try again in {wait} s", headers={"Retry-After": str(wait)}
+                )
+        return None
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit():
+            raise ProblemException("bad_request", "Content-Length must be a whole number")
+        if len(declared) > 18 or int(declared) > self._body_limit:
+            raise self._too_large(f"{declared.decode()[:30]} bytes were announced")
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Disconnected
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            if len(body) > self._body_limit:
+                raise self._too_large("more came")
+            return bytes(body)
+        pieces = [body]
+        size = len(body)
+        while size <= self._body_limit:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _Disconnected
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if not message.get("more_body", False):
+                break
+        if size > self._body_limit:
+            raise self._too_large("more came")
+        return b"".join(pieces)
+
+    def _too_large(self, came: str) -> ProblemException:
+        return ProblemException(
+            "body_too_large",
+            f"the limit is {self._body_limit} bytes and {came}; describe large spectra by weights or multiplicities",
+        )
+
+    async def _refuse(
+        self, problem: ProblemException, scope: Scope, receive: Receive, send: Send, started: float, *, linger: bool = False
+    ) -> None:
+        content = problem.body(scope["request_id"])
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(content)).encode()),
+            (b"x-request-id", scope["request_id"].encode()),
+            *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+        ]
+        if linger or any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"]):
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await send({"type": "http.response.body", "body": content, "more_body": linger})
+        if linger:
+            # The answer is complete for the client; reading on for a moment lets it notice before the connection closes.
+            await _drain(receive)
+            await send({"type": "http.response.body", "body": b""})
+        self._account(scope, scope["method"], problem.status, started)
+
+    def _account(self, scope: Scope, method: str, status: int, started: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or (scope["path"] if scope["path"] in CACHED_PATHS else "other")
+        metrics.REQUESTS.labels(method if method in _METHODS else "other", route, str(status)).inc()
+        metrics.LATENCY.labels(route).observe(time.perf_counter() - started)
+        if self._log_others:
+            self._log_request(scope, status, started, source=scope.get("cache_source"))
+
+    def _log_request(self, scope: Scope, status: int, started: float, *, source: str | None) -> None:
+        log.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"][:200],
+            status=status,
+            milliseconds=round(1e3 * (time.perf_counter() - started), 3),
+            request_id=scope["request_id"],
+            client=scope.get("client_id"),
+            source=source,
+        )
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
+
+
+class _Disconnected(Exception):
+    """The client went away before its request was complete."""
+
+
+def _plain(headers: dict[bytes, bytes]) -> bool:
+    """Whether a request asks for nothing but the answer: no revalidation, no bypass, the usual content type."""
+    return (
+        headers.get(b"content-type", b"") in _JSON
+        and b"if-none-match" not in headers
+        and b"cache-control" not in headers
+        and b"content-encoding" not in headers
+    )
+
+
+def _given_id(headers: dict[bytes, bytes]) -> str | None:
+    given = headers.get(b"x-request-id")
+    if given is None or not 0 < len(given) <= 128:
+        return None
+    text = given.decode("latin-1")
+    return text if text.isascii() and text.isprintable() and '"' not in text else None
+
+
+async def _drain(receive: Receive) -> None:
+    deadline = time.monotonic() + LINGER_SECONDS
+    size = 0
+    while size < LINGER_BYTES and time.monotonic() < deadline:
+        message: dict[str, Any] = dict(await receive())
+        size += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return

@@ -1,0 +1,93 @@
+"""The HTTP/1.1 protocol of uvicorn with bounds on how slowly and how largely a request may arrive."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.problems import MEDIA_TYPE, ProblemException
+
+MAX_HEADER_BYTES = 64 * 1024
+DEFAULT_RECEIVE_TIMEOUT = 20.0
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Answers 408 to requests that take longer to arrive than the configuration's ``receive_timeout`` seconds.
+
+    The clock starts when a connection opens or the first byte of a request arrives, and stops with its last byte; a
+    request that arrives in one piece costs no timer. Headers beyond 64 KiB are answered 431, and what is not HTTP 400.
+    """
+
+    _arrival: asyncio.TimerHandle | None = None
+    _arriving = False
+    _in_headers = False
+    _header_bytes = 0
+
+    @property
+    def _receive_timeout(self) -> float:
+        return getattr(self.config, "receive_timeout", DEFAULT_RECEIVE_TIMEOUT)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arrival = self.loop.call_later(self._receive_timeout, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._arriving:
+            self._in_headers = True
+            self._header_bytes = 0
+            self._arriving = True
+        if self._in_headers:
+            self._header_bytes += len(data)
+        super().data_received(data)
+        if self._in_headers and self._header_bytes > MAX_HEADER_BYTES:
+            self._end(ProblemException("headers_too_large", f"headers may take {MAX_HEADER_BYTES} bytes"))
+        elif self._arriving and self._arrival is None and not self.transport.is_closing():
+            self._arrival = self.loop.call_later(self._receive_timeout, self._too_slow)
+
+    def on_message_begin(self) -> None:
+        self._arriving = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._arriving = False
+        self._stop_clock()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._end(ProblemException("invalid_http", msg))
+
+    def _stop_clock(self) -> None:
+        if self._arrival is not None:
+            self._arrival.cancel()
+            self._arrival = None
+
+    def _too_slow(self) -> None:
+        self._arrival = None
+        if not self._arriving:
+            # An idle connection that never sent anything: nothing to answer.
+            self.transport.close()
+            return
+        detail = f"the request did not arrive within {self._receive_timeout:g} s; send it faster or in smaller pieces"
+        self._end(ProblemException("request_timeout", detail))
+
+    def _end(self, problem: ProblemException) -> None:
+        self._stop_clock()
+        if self.transport.is_closing():
+            return
+        cycle: Any = self.cycle
+        if cycle is None or not cycle.response_started or cycle.response_complete:
+            content = problem.body()
+            head = (
+                f"HTTP/1.1 {problem.status} {problem.code}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+                f"content-length: {len(content)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + content)
+        self.transport.close()

@@ -1,0 +1,93 @@
+"""API keys: random tokens of which only the SHA-256 is kept; looked up by name, compared in constant time."""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import tempfile
+import time
+from pathlib import Path
+
+TOKEN = re.compile(r"ftl_([a-z0-9]{8})_([A-Za-z0-9_-]{43})")
+RELOAD_SECONDS = 1.0
+
+
+class KeyStore:
+    """The keys in a file, re-read when it changes, so that a key can be added or revoked while the service runs.
+
+    A token is ``ftl_<id>_<secret>`` with 256 random bits; a fast hash suffices for it, there is no password to guess.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._checked = 0.0
+        self._stamp: tuple[int, int] | None = None
+        self._hashes: dict[str, tuple[str, str]] = {}
+        self._load()
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._hashes)
+
+    def names(self) -> dict[str, str]:
+        """Return the name of each key by its id."""
+        self._load()
+        return {key_id: name for key_id, (name, _) in self._hashes.items()}
+
+    def add(self, name: str) -> str:
+        """Create a key; returns the token, which is shown once and kept nowhere."""
+        key_id = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(8))
+        token = f"ftl_{key_id}_{secrets.token_urlsafe(32)}"
+        self._load()
+        self._save({**self._hashes, key_id: (name, _hash(token))})
+        return token
+
+    def revoke(self, key_id: str) -> bool:
+        """Forget a key; returns whether there was one."""
+        self._load()
+        remaining = {known: value for known, value in self._hashes.items() if known != key_id}
+        found = len(remaining) < len(self._hashes)
+        if found:
+            self._save(remaining)
+        return found
+
+    def verify(self, token: str) -> str | None:
+        """Return the id of the key that a token opens with, or None."""
+        now = time.monotonic()
+        if now - self._checked > RELOAD_SECONDS:
+            self._load()
+        match = TOKEN.fullmatch(token)
+        key_id = match.group(1) if match else ""
+        _, expected = self._hashes.get(key_id, ("", "0" * 64))
+        # The comparison takes the same time for an unknown key as for a wrong secret.
+        valid = hmac.compare_digest(_hash(token), expected)
+        return key_id if valid and match else None
+
+    def _load(self) -> None:
+        self._checked = time.monotonic()
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            self._stamp, self._hashes = None, {}
+            return
+        stamp = (status.st_mtime_ns, status.st_ino)
+        if stamp != self._stamp:
+            rows = json.loads(self._path.read_text())
+            self._hashes = {row["id"]: (row["name"], row["sha256"]) for row in rows}
+            self._stamp = stamp
+
+    def _save(self, hashes: dict[str, tuple[str, str]]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        rows = [{"id": key_id, "name": name, "sha256": digest} for key_id, (name, digest) in hashes.items()]
+        # mkstemp's file is readable by its owner alone; the rename makes the change appear whole.
+        descriptor, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(rows, file, indent=1)
+        Path(temporary).replace(self._path)
+        self._load()
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,205 @@
+"""How one prediction is answered: parsed, looked up, worked out once for all who ask, kept."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import structlog
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from api_schemas.prediction import PredictionRequest
+from service import metrics
+from service.cache import Entry, MemoryCache
+from service.problems import ProblemException, from_validation, refused
+from service.settings import Settings
+from service.shared_cache import SharedCache
+from workers.predictions import Refused, key_of, n_modes, predict
+
+log = structlog.get_logger("foretell.service")
+
+INLINE_BYTES = 32 * 1024
+"""Larger bodies are parsed in a thread."""
+INLINE_MODES = 20_000
+"""Requests with more modes than this, about a millisecond of work, are solved in a thread."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer and where it came from: memory, redis, solved, or shared with a concurrent request."""
+
+    entry: Entry
+    source: str
+
+
+class Predictor:
+    """Answers prediction requests from raw bodies.
+
+    Args:
+        settings: of the service.
+        memory: answers of this process.
+        shared: answers of all processes.
+    """
+
+    def __init__(self, settings: Settings, memory: MemoryCache, shared: SharedCache) -> None:
+        self._time_limit = settings.time_limit
+        self._threads = settings.threads
+        self._memory = memory
+        self._shared = shared
+        self._under_way: dict[str, asyncio.Future[Entry]] = {}
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def answer(self, body: bytes, digest: bytes | None, *, fresh: bool = False) -> Answer:
+        """Answer a raw request body.
+
+        Args:
+            body: as it came.
+            digest: of the body, remembered for the next time.
+            fresh: work it out even if the answer is known.
+
+        Raises:
+            ProblemException: the body is refused, or the answer took too long.
+        """
+        try:
+            async with asyncio.timeout(self._time_limit):
+                if len(body) <= INLINE_BYTES:
+                    request = parse(body)
+                    key = key_of(request)
+                else:
+                    request, key = await self._in_thread(_parse_with_key, body)
+                answer = await self._find(request, key, fresh=fresh)
+        except TimeoutError:
+            raise ProblemException(
+                "time_limit",
+                f"no answer within {self._time_limit:g} s; use fewer modes, or try again when the service is less busy",
+                headers={"Retry-After": "1"},
+            ) from None
+        if digest is not None:
+            self._memory.remember(digest, answer.entry)
+        return answer
+
+    async def _find(self, request: PredictionRequest, key: str, *, fresh: bool) -> Answer:
+        if not fresh:
+            entry = self._memory.by_key(key)
+            if entry is not None:
+                return Answer(entry, "memory")
+            under_way = self._under_way.get(key)
+            if under_way is not None:
+                return Answer(await asyncio.shield(under_way), "concurrent")
+        future: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        self._under_way[key] = future
+        try:
+            answer = await self._look_up_or_solve(request, key, fresh=fresh)
+        except BaseException as error:
+            if not future.done():
+                # Those who wait for this answer fail alike; a cancelled request must not cancel theirs.
+                future.set_exception(error if isinstance(error, Exception) else ProblemException("unavailable", "cancelled"))
+                future.exception()
+            raise
+        else:
+            if not future.done():
+                future.set_result(answer.entry)
+            return answer
+        finally:
+            if self._under_way.get(key) is future:
+                del self._under_way[key]
+
+    async def _look_up_or_solve(self, request: PredictionRequest, key: str, *, fresh: bool) -> Answer:
+        body = None if fresh else await self._shared.get(key)
+        source = "redis"
+        if body is None:
+            source = "solved"
+            if n_modes(request) <= INLINE_MODES:
+                body = solve(request, key)
+            else:
+                body = await self._in_thread(solve, request, key)
+            self._shared.put(key, body)
+        entry = Entry(key, body)
+        self._memory.put(entry)
+        return Answer(self._memory.by_key(key) or entry, source)
+
+    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self._threads)
+        return await anyio.to_thread.run_sync(function, *arguments, abandon_on_cancel=True, limiter=self._limiter)
+
+
+def parse(body: bytes) -> PredictionRequest:
+    """Parse and validate a raw body.
+
+    Raises:
+        ProblemException: not JSON, a field named twice, or outside the vocabulary.
+    """
+    try:
+        data = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise _not_json(body, error) from None
+    # Colons outside strings are as many as keys; only if the count is off can a key have come twice.
+    if body.count(b":") != _count_keys(data):
+        _refuse_duplicates(body)
+    try:
+        return PredictionRequest.model_validate(data)
+    except ValidationError as error:
+        raise from_validation(error, data) from None
+
+
+def solve(request: PredictionRequest, key: str) -> bytes:
+    """Work out an answer, ready to send.
+
+    Raises:
+        ProblemException: the theory's assumptions do not hold.
+    """
+    started = time.perf_counter()
+    try:
+        prediction = predict(request, key=key)
+    except Refused as refusal:
+        raise refused(refusal.pointer, refusal.detail) from None
+    body: bytes = prediction.__pydantic_serializer__.to_json(prediction)
+    metrics.SOLVE_SECONDS.observe(time.perf_counter() - started)
+    metrics.PREDICTIONS.labels(prediction.status).inc()
+    if prediction.status == "not_converged":
+        log.warning("not_converged", key=key, residual=prediction.numerics.residual)
+    return body
+
+
+def _parse_with_key(body: bytes) -> tuple[PredictionRequest, str]:
+    request = parse(body)
+    return request, key_of(request)
+
+
+def _count_keys(value: Any) -> int:
+    if type(value) is dict:
+        return len(value) + sum(_count_keys(child) for child in value.values() if type(child) in (dict, list))
+    if type(value) is list and value and type(value[0]) in (dict, list):
+        return sum(_count_keys(child) for child in value)
+    return 0
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    def unique(pairs: list[tuple[str, Any]]) -> None:
+        names = set()
+        for name, _ in pairs:
+            if name in names:
+                raise ProblemException("duplicate_key", f"the field {name[:60]!r} is given twice in one object; keep one")
+            names.add(name)
+
+    json.loads(body, object_pairs_hook=unique)
+
+
+def _not_json(body: bytes, error: ValueError) -> ProblemException:
+    if not body.strip():
+        return ProblemException("invalid_json", "the body is empty; send a prediction request, see /docs")
+    try:
+        body.decode()
+    except UnicodeDecodeError as invalid:
+        return ProblemException("invalid_json", f"the body is not UTF-8: byte {invalid.start} cannot be decoded")
+    reason = str(error)
+    if "recursion limit" in reason:
+        return ProblemException("invalid_json", f"the body is nested too deeply: {reason}")
+    if any(name in body for name in (b"NaN", b"Infinity")):
+        reason += "; NaN and Infinity are no JSON numbers"
+    return ProblemException("invalid_json", f"the body is not JSON: {reason}")

@@ -1,0 +1,63 @@
+"""The catalogue, read off the registry and the schemas."""
+
+import inspect
+from typing import Any
+
+import theory
+from api_schemas.base import Schema
+from api_schemas.catalogue import Catalogue, CatalogueKind, Combination, Parameter
+from workers.registry import ALIGNMENTS, COMBINATIONS, COVARIANCES, FEATURES, LEARNERS, REGIMES, Kind
+
+DESCRIPTIVE = {"description", "examples", "title", "default", "x-unit"}
+
+
+def catalogue(version: str) -> Catalogue:
+    """Describe every kind that the registry holds.
+
+    Args:
+        version: of the service.
+    """
+    return Catalogue(
+        version=version,
+        solver_version=theory.SOLVER_VERSION,
+        features=_kinds("features", FEATURES),
+        learners=_kinds("learners", LEARNERS),
+        regimes=_kinds("regimes", REGIMES),
+        covariances=_kinds("covariances", COVARIANCES),
+        alignments=_kinds("alignments", ALIGNMENTS),
+        combinations=[Combination(**combination) for combination in COMBINATIONS],
+    )
+
+
+def _kinds(group: str, table: dict[str, Kind]) -> list[CatalogueKind]:
+    return [
+        CatalogueKind(
+            kind=name,
+            description=inspect.getdoc(row.schema) or "",
+            parameters=_parameters(row.schema),
+            sources=list(row.sources),
+            docs=f"docs/kinds/{group}.md#{name}",
+        )
+        for name, row in table.items()
+    ]
+
+
+def _parameters(schema: type[Schema]) -> list[Parameter]:
+    document = schema.model_json_schema()
+    required = document.get("required", [])
+    return [
+        Parameter(
+            name=name,
+            description=described.get("description", ""),
+            unit=described.get("x-unit", "1"),
+            required=name in required,
+            default=described.get("default"),
+            domain=_domain(described),
+        )
+        for name, described in document.get("properties", {}).items()
+        if name != "kind"
+    ]
+
+
+def _domain(described: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in described.items() if name not in DESCRIPTIVE}
