@@ -25,7 +25,10 @@ class DiscreteCovariance(Schema):
         "The distinct eigenvalues.", unit="input^2", example=[1.0, 5.0], min_length=1
     )
     weights: list[Positive] = described(
-        "Share of the directions that has each eigenvalue; the shares sum to 1.", unit="1", example=[0.5, 0.5], min_length=1
+        "Share of the directions that has each eigenvalue; the shares sum to 1.",
+        unit="1",
+        example=[0.5, 0.5],
+        min_length=1,
     )
 
 

@@ -1,14 +1,14 @@
 """``POST /v1/predictions``: the request and the answer."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api_schemas.base import Schema, described
 from api_schemas.model import Model
 from api_schemas.regime import Regime
 
-EXAMPLE_REQUEST = {
+EXAMPLE_REQUEST: dict[str, Any] = {
     "model": {"features": {"kind": "linear"}, "learner": {"kind": "ridge", "penalty": 0.1}},
     "regime": {"kind": "regression", "n_samples": 800, "n_features": 400, "noise_variance": 0.25},
 }
@@ -17,7 +17,7 @@ EXAMPLE_REQUEST = {
 class PredictionRequest(Schema):
     """If I train this model in this regime, how well will it do?"""
 
-    model_config = {"json_schema_extra": {"examples": [EXAMPLE_REQUEST]}}
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_REQUEST]})
 
     model: Model = Field(
         description="What the user chooses: features and learner.", examples=[EXAMPLE_REQUEST["model"]]
@@ -50,7 +50,9 @@ class PredictionWarning(Schema):
     """Something a careful reader should know of this answer."""
 
     code: str = described("A fixed name, documented in docs/warnings.md.", unit="1", example="near_threshold")
-    detail: str = described("One sentence with the number that caused it.", unit="1", example="n_samples - df2 = 3.2 ...")
+    detail: str = described(
+        "One sentence with the number that caused it.", unit="1", example="n_samples - df2 = 3.2 ..."
+    )
 
 
 class Source(Schema):
@@ -66,17 +68,19 @@ class Prediction(Schema):
     """The asymptotic performance of a model in a regime. Errors are null where the status is "divergent"."""
 
     key: str = described(
-        "Content address of the canonical request and of the solver's version; also the ETag.", unit="1", example="9f2c..."
+        "Content address of the canonical request and of the solver's version; also the ETag.",
+        unit="1",
+        example="9f2c...",
     )
     status: Literal["converged", "divergent", "not_converged"] = described(
-        "divergent: there is no finite error; not_converged: the numbers are the best found.", unit="1", example="converged"
+        "divergent: there is no finite error; not_converged: the numbers are the best found.",
+        unit="1",
+        example="converged",
     )
     metric: Literal["squared_error", "misclassification"] = described(
         "What test_error and train_error measure.", unit="1", example="squared_error"
     )
-    test_error: float | None = described(
-        "Expected error against a fresh noisy label.", unit="label^2", example=0.42678
-    )
+    test_error: float | None = described("Expected error against a fresh noisy label.", unit="label^2", example=0.42678)
     excess_risk: float | None = described("test_error - noise_variance.", unit="label^2", example=0.17678)
     train_error: float | None = described(
         "Mean error over the training set, without the penalty.", unit="label^2", example=0.1407

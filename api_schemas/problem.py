@@ -9,9 +9,13 @@ class ProblemError(Schema):
     """One thing that is wrong with a request body."""
 
     pointer: str = described(
-        "Where, as a JSON pointer into the body (RFC 6901); empty for the whole.", unit="1", example="/model/learner/penalty"
+        "Where, as a JSON pointer into the body (RFC 6901); empty for the whole.",
+        unit="1",
+        example="/model/learner/penalty",
     )
-    detail: str = described("What is wrong there and what would be right.", unit="1", example="must be at least 0, got -1")
+    detail: str = described(
+        "What is wrong there and what would be right.", unit="1", example="must be at least 0, got -1"
+    )
 
 
 class Problem(Schema):

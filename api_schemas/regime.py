@@ -1,6 +1,6 @@
 """What the user has: the data and its sizes; one class a kind, one line in the union."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from typing_extensions import TypeAliasType
@@ -10,13 +10,13 @@ from api_schemas.covariance import Covariance, IsotropicCovariance
 from api_schemas.target import Target
 
 
-def _n_samples() -> float:
+def _n_samples() -> Any:
     return described(
         "Number n of training samples; fractions are allowed.", unit="samples", example=800, gt=0, le=LARGEST_SIZE
-    )  # type: ignore[no-any-return]
+    )
 
 
-def _noise_variance() -> float:
+def _noise_variance() -> Any:
     return described(
         "Variance of the label noise, which test_error includes.",
         unit="label^2",
@@ -24,7 +24,7 @@ def _noise_variance() -> float:
         default=0.0,
         ge=0,
         le=LARGEST,
-    )  # type: ignore[no-any-return]
+    )
 
 
 class RegressionRegime(Schema):

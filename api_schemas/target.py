@@ -18,7 +18,9 @@ class SourceAlignment(Schema):
     """Energy of mode i is proportional to i^(-1 - 2 alpha exponent), alpha the exponent of the power_law covariance."""
 
     kind: Literal["source"]
-    exponent: float = described("The source exponent r; larger is an easier target.", unit="1", example=0.4, ge=0, le=40)
+    exponent: float = described(
+        "The source exponent r; larger is an easier target.", unit="1", example=0.4, ge=0, le=40
+    )
 
 
 class EnergiesAlignment(Schema):
@@ -42,7 +44,12 @@ class Target(Schema):
     """y = mean + w.x + (a nonlinear part) + noise."""
 
     signal_variance: float = described(
-        "Energy E[(w.x)^2] of the linear part of the target.", unit="label^2", example=1.0, default=1.0, ge=0, le=LARGEST
+        "Energy E[(w.x)^2] of the linear part of the target.",
+        unit="label^2",
+        example=1.0,
+        default=1.0,
+        ge=0,
+        le=LARGEST,
     )
     alignment: Alignment = Field(
         default=IsotropicAlignment(),

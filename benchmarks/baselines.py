@@ -13,7 +13,7 @@ READY = predict(PredictionRequest.model_validate(EXAMPLE_REQUEST)).model_dump_js
 """The bytes that the service answers to the example."""
 
 
-async def _ready(request: Request) -> Response:
+async def _ready(_: Request) -> Response:
     return Response(READY, media_type="application/json")
 
 
@@ -26,4 +26,5 @@ fastapi = FastAPI()
 @fastapi.post("/v1/predictions")
 async def validate(request: PredictionRequest) -> Response:
     """Validate the body and return ready bytes."""
+    assert request
     return Response(READY, media_type="application/json")

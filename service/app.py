@@ -65,8 +65,8 @@ def create_app(settings: Settings, *, redis_url: str) -> Edge:
 
     app = api(lifespan=lifespan)
     app.state.shared_cache = shared
-    app.state.predictor = Predictor(settings, memory, shared)
-    return Edge(app, settings=settings, cache=memory, keys=keys, limits=limits)
+    app.state.predictor = predictor = Predictor(settings, memory, shared)
+    return Edge(app, settings=settings, cache=memory, predictor=predictor, keys=keys, limits=limits)
 
 
 def api(lifespan: Any = None) -> FastAPI:
@@ -102,7 +102,7 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-async def _handle_parameters(request: Request, exc: Exception) -> Response:
+async def _handle_parameters(request: Request, _: Exception) -> Response:
     problem = ProblemException("bad_request", "a parameter of the URL or a header is not admissible; see /docs")
     return problem.response(request.scope.get("request_id"))
 

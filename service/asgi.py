@@ -1,11 +1,19 @@
 """The application for an ASGI server, configured from the environment: ``uvicorn --factory service.asgi:create``."""
 
+import ctypes
+import os
+import signal
+import sys
+
 import structlog
 
 from service.app import VERSION, create_app
 from service.edge import Edge
 from service.logs import configure_logs
 from service.settings import Settings, UnsafeConfiguration
+
+PARENT_PID = "FORETELL_PARENT_PID"
+"""Names the process that supervises several API processes, in their environment."""
 
 
 def create() -> Edge:
@@ -14,10 +22,24 @@ def create() -> Edge:
     Raises:
         UnsafeConfiguration: no Redis is named; ``foretell serve`` starts one, a bare ASGI server does not.
     """
+    _end_with_parent()
     settings = Settings()
     configure_logs(settings)
     url = settings.cache_url or settings.redis_url
     if url is None:
-        raise UnsafeConfiguration("set FORETELL_REDIS_URL, or start the service with 'foretell serve', which brings its own")
+        raise UnsafeConfiguration(
+            "set FORETELL_REDIS_URL, or start the service with 'foretell serve', which brings its own"
+        )
     structlog.get_logger("foretell.service").info("api_started", version=VERSION)
     return create_app(settings, redis_url=url)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this API process when its supervisor is killed, which could otherwise not tell it (Linux)."""
+    parent = os.environ.get(PARENT_PID)
+    if parent is None or sys.platform != "linux":
+        return
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    if os.getppid() != int(parent):
+        sys.exit("the supervisor is gone")

@@ -28,7 +28,9 @@ app = typer.Typer(
 keys_app = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys_app)
 
-DataDir = Annotated[Path | None, typer.Option(help="Folder for the embedded Valkey and the API keys.", show_default=".foretell")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder for the embedded Valkey and the API keys.", show_default=".foretell")
+]
 
 
 def main() -> None:
@@ -59,7 +61,9 @@ def serve(
     from service.embedded import EmbeddedError
     from service.server import serve as run
 
-    given = {name: value for name, value in locals().copy().items() if name in Settings.model_fields and value is not None}
+    given = {
+        name: value for name, value in locals().copy().items() if name in Settings.model_fields and value is not None
+    }
     try:
         raise typer.Exit(run(_settings(**given)))
     except (UnsafeConfiguration, EmbeddedError, OSError) as error:
@@ -101,7 +105,9 @@ def predict(
 
 
 @keys_app.command("add")
-def add_key(name: Annotated[str, typer.Argument(help="Whom or what the key is for.")], data_dir: DataDir = None) -> None:
+def add_key(
+    name: Annotated[str, typer.Argument(help="Whom or what the key is for.")], data_dir: DataDir = None
+) -> None:
     """Create a key and print it; only its hash is kept, so note it now. A running service accepts it within a second."""
     typer.echo(_key_store(data_dir).add(name))
 

@@ -1,7 +1,8 @@
-"""The outermost ASGI layer: request ids, keys, limits, body bounds, metrics and logs, and answers from memory.
+"""The outermost ASGI layer: request ids, keys, limits, body bounds, metrics and logs, and the answers to predictions.
 
-A body that was answered before is found by its digest and sent without being parsed again; authorisation and rate limits
-come first. Everything else goes on to FastAPI, with the body read and bounded.
+A prediction request whose body was answered before is found by the body's digest and answered without being parsed;
+authorisation and rate limits come first. Other prediction requests are answered here too, past the machinery of routes,
+which would take longer than to solve them. Everything else goes on to FastAPI, with the body read and bounded.
 """
 
 import hashlib
@@ -14,19 +15,19 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
-from service.cache import MemoryCache
+from service.cache import Entry, MemoryCache
 from service.keys import KeyStore
-from service.problems import MEDIA_TYPE, ProblemException
+from service.predicting import Predictor
+from service.problems import MEDIA_TYPE, ProblemException, unexpected
 from service.rate_limits import RateLimits
+from service.routes import predictions
 from service.settings import Settings
 
 log = structlog.get_logger("foretell.access")
 
-PREDICTIONS_PATH = "/v1/predictions"
-CACHED_PATHS = frozenset({PREDICTIONS_PATH})
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Answered without a key and without limits, for load balancers."""
-HIT = (b"cache-status", b"foretell; hit; detail=memory")
+HIT = (b"cache-status", predictions.CACHE_STATUS["memory"])
 LINGER_SECONDS = 1.0
 LINGER_BYTES = 64 * 2**20
 
@@ -38,16 +39,25 @@ class Edge:
         app: the FastAPI application.
         settings: of the service.
         cache: answers in memory.
+        predictor: answers what is not there.
         keys: API keys, or None when none are asked for.
         limits: rate limits, or None.
     """
 
     def __init__(
-        self, app: ASGIApp, *, settings: Settings, cache: MemoryCache, keys: KeyStore | None, limits: RateLimits | None
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        cache: MemoryCache,
+        predictor: Predictor,
+        keys: KeyStore | None,
+        limits: RateLimits | None,
     ) -> None:
         self._app = app
         self._settings = settings
         self._cache = cache
+        self._predictor = predictor
         self._keys = keys
         self._limits = limits
         self._body_limit = settings.body_limit
@@ -55,8 +65,8 @@ class Edge:
         self._log_others = settings.access_log != "off"
         self._id_prefix = secrets.token_hex(6)
         self._id_counter = itertools.count()
-        self._hit_requests = metrics.REQUESTS.labels("POST", PREDICTIONS_PATH, "200")
-        self._hit_latency = metrics.LATENCY.labels(PREDICTIONS_PATH)
+        self._hit_requests = metrics.REQUESTS.labels("POST", predictions.PATH, "200")
+        self._hit_latency = metrics.LATENCY.labels(predictions.PATH)
         self._hits = metrics.CACHE.labels("memory")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,38 +82,59 @@ class Edge:
         if self._keys is not None or self._limits is not None:
             refusal = await self._admit(scope, headers, path)
             if refusal is not None:
-                await self._refuse(refusal, scope, receive, send, started)
+                has_body = headers.keys() & {b"content-length", b"transfer-encoding"}
+                await self._refuse(refusal, scope, receive, send, started, unread=bool(has_body))
                 return
         body = b""
         if b"content-length" in headers or b"transfer-encoding" in headers:
             try:
                 body = await self._read(headers, receive)
             except ProblemException as problem:
-                await self._refuse(problem, scope, receive, send, started, linger=True)
+                await self._refuse(problem, scope, receive, send, started, unread=True)
                 return
             except _Disconnected:
                 return
-            if path in CACHED_PATHS and scope["method"] == "POST" and body:
-                digest = hashlib.blake2b(body, digest_size=32).digest()
-                scope["body_digest"] = digest
-                entry = self._cache.by_digest(digest)
-                if entry is not None and _plain(headers):
-                    content = entry.body
-                    await send(
-                        {
-                            "type": "http.response.start",
-                            "status": 200,
-                            "headers": [*entry.headers, HIT, (b"x-request-id", request_id.encode())],
-                        }
-                    )
-                    await send({"type": "http.response.body", "body": content})
-                    self._hit_requests.inc()
-                    self._hits.inc()
-                    self._hit_latency.observe(time.perf_counter() - started)
-                    if self._log_hits:
-                        self._log_request(scope, 200, started, source="memory")
-                    return
+        if path == predictions.PATH and scope["method"] == "POST":
+            digest = hashlib.blake2b(body, digest_size=32).digest()
+            entry = self._cache.by_digest(digest)
+            if entry is not None and _plain(headers):
+                await self._send_hit(entry, scope, send, started)
+            else:
+                await self._predict(scope, headers, body, digest, receive, send, started)
+            return
         await self._pass_on(scope, receive, send, body, started)
+
+    async def _send_hit(self, entry: Entry, scope: Scope, send: Send, started: float) -> None:
+        headers = [*entry.headers, HIT, (b"x-request-id", scope["request_id"].encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": entry.body})
+        self._hit_requests.inc()
+        self._hits.inc()
+        self._hit_latency.observe(time.perf_counter() - started)
+        if self._log_hits:
+            self._log_request(scope, 200, started, source="memory")
+
+    async def _predict(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        digest: bytes,
+        receive: Receive,
+        send: Send,
+        started: float,
+    ) -> None:
+        try:
+            reply = await predictions.reply(self._predictor, headers, body, digest)
+        except ProblemException as problem:
+            await self._refuse(problem, scope, receive, send, started)
+        except Exception as error:
+            await self._refuse(unexpected(error, scope), scope, receive, send, started)
+        else:
+            reply.headers.append((b"x-request-id", scope["request_id"].encode()))
+            await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+            await send({"type": "http.response.body", "body": reply.body})
+            self._account(scope, "POST", reply.status, started, route=predictions.PATH, source=reply.source)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, body: bytes, started: float) -> None:
         method = scope["method"]
@@ -188,8 +219,16 @@ class Edge:
         )
 
     async def _refuse(
-        self, problem: ProblemException, scope: Scope, receive: Receive, send: Send, started: float, *, linger: bool = False
+        self,
+        problem: ProblemException,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        started: float,
+        *,
+        unread: bool = False,
     ) -> None:
+        """Answer with a problem; where the body was not read, close the connection after it."""
         content = problem.body(scope["request_id"])
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),
@@ -197,22 +236,33 @@ class Edge:
             (b"x-request-id", scope["request_id"].encode()),
             *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
         ]
-        if linger or any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"]):
+        if unread:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-        await send({"type": "http.response.body", "body": content, "more_body": linger})
-        if linger:
+        await send({"type": "http.response.body", "body": content, "more_body": unread})
+        if unread:
             # The answer is complete for the client; reading on for a moment lets it notice before the connection closes.
             await _drain(receive)
             await send({"type": "http.response.body", "body": b""})
         self._account(scope, scope["method"], problem.status, started)
 
-    def _account(self, scope: Scope, method: str, status: int, started: float) -> None:
-        route = getattr(scope.get("route"), "path", None) or (scope["path"] if scope["path"] in CACHED_PATHS else "other")
+    def _account(
+        self,
+        scope: Scope,
+        method: str,
+        status: int,
+        started: float,
+        *,
+        route: str | None = None,
+        source: str | None = None,
+    ) -> None:
+        if route is None:
+            known = scope["path"] == predictions.PATH
+            route = predictions.PATH if known else getattr(scope.get("route"), "path", None) or "other"
         metrics.REQUESTS.labels(method if method in _METHODS else "other", route, str(status)).inc()
         metrics.LATENCY.labels(route).observe(time.perf_counter() - started)
         if self._log_others:
-            self._log_request(scope, status, started, source=scope.get("cache_source"))
+            self._log_request(scope, status, started, source=source)
 
     def _log_request(self, scope: Scope, status: int, started: float, *, source: str | None) -> None:
         log.info(
@@ -228,7 +278,6 @@ class Edge:
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 
 
 class _Disconnected(Exception):
@@ -238,7 +287,7 @@ class _Disconnected(Exception):
 def _plain(headers: dict[bytes, bytes]) -> bool:
     """Whether a request asks for nothing but the answer: no revalidation, no bypass, the usual content type."""
     return (
-        headers.get(b"content-type", b"") in _JSON
+        headers.get(b"content-type") in predictions.JSON_TYPES
         and b"if-none-match" not in headers
         and b"cache-control" not in headers
         and b"content-encoding" not in headers

@@ -223,7 +223,7 @@ class EmbeddedValkey:
         """Start Valkey and keep it running until it is stopped on purpose; the body of the supervisor thread."""
         try:
             self._launch()
-        except Exception as error:  # noqa: BLE001 - whatever it is, __enter__ raises it
+        except Exception as error:
             started.set_exception(error)
             return
         started.set_result(None)
@@ -242,7 +242,7 @@ class EmbeddedValkey:
                 backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
                 try:
                     self._launch()
-                except Exception as error:  # noqa: BLE001 - supervision must go on
+                except Exception as error:
                     if not self._stopping.is_set():
                         self._emit("valkey_restart_failed", error=str(error), retry_seconds=backoff)
                     continue

@@ -28,14 +28,17 @@ class BoundedProtocol(HttpToolsProtocol):
         return getattr(self.config, "receive_timeout", DEFAULT_RECEIVE_TIMEOUT)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock: a connection that never sends anything is closed."""
         super().connection_made(transport)
         self._arrival = self.loop.call_later(self._receive_timeout, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
         self._stop_clock()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Count header bytes, and start the clock of a request that is not whole yet."""
         if not self._arriving:
             self._in_headers = True
             self._header_bytes = 0
@@ -49,19 +52,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self._arrival = self.loop.call_later(self._receive_timeout, self._too_slow)
 
     def on_message_begin(self) -> None:
+        """Note that a request has begun."""
         self._arriving = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        """Note that the headers are whole."""
         self._in_headers = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        """Note that the request is whole."""
         self._arriving = False
         self._stop_clock()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP with a problem."""
         self._end(ProblemException("invalid_http", msg))
 
     def _stop_clock(self) -> None:

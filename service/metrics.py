@@ -2,8 +2,15 @@
 
 import os
 
-
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -15,9 +22,14 @@ SOLVE_SECONDS = Histogram("foretell_solve_seconds", "Time to work out one predic
 PREDICTIONS = Counter("foretell_predictions_total", "Predictions worked out.", ["status"])
 MEMORY_CACHE_BYTES = Gauge("foretell_memory_cache_bytes", "Answers held in memory.", multiprocess_mode="livesum")
 MEMORY_CACHE_ENTRIES = Gauge("foretell_memory_cache_entries", "Answers held in memory.", multiprocess_mode="livesum")
-REDIS_UP = Gauge("foretell_redis_up", "1 while Redis answers, 0 while the service does without.", multiprocess_mode="livemin")
+REDIS_UP = Gauge(
+    "foretell_redis_up", "1 while Redis answers, 0 while the service does without.", multiprocess_mode="livemin"
+)
 REDIS_ERRORS = Counter("foretell_redis_errors_total", "Commands to Redis that failed or timed out.")
-REDIS_DROPPED = Counter("foretell_redis_dropped_writes_total", "Answers not written to Redis because it was away or slow.")
+REDIS_DROPPED = Counter(
+    "foretell_redis_dropped_writes_total", "Answers not written to Redis because it was away or slow."
+)
+
 
 def exposition() -> tuple[bytes, str]:
     """Return the metrics of all API processes and their content type."""

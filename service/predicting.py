@@ -97,7 +97,9 @@ class Predictor:
         except BaseException as error:
             if not future.done():
                 # Those who wait for this answer fail alike; a cancelled request must not cancel theirs.
-                future.set_exception(error if isinstance(error, Exception) else ProblemException("unavailable", "cancelled"))
+                future.set_exception(
+                    error if isinstance(error, Exception) else ProblemException("unavailable", "cancelled")
+                )
                 future.exception()
             raise
         else:
@@ -184,7 +186,9 @@ def _refuse_duplicates(body: bytes) -> None:
         names = set()
         for name, _ in pairs:
             if name in names:
-                raise ProblemException("duplicate_key", f"the field {name[:60]!r} is given twice in one object; keep one")
+                raise ProblemException(
+                    "duplicate_key", f"the field {name[:60]!r} is given twice in one object; keep one"
+                )
             names.add(name)
 
     json.loads(body, object_pairs_hook=unique)

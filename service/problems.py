@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem details: one exception class that carries its status, one table of kinds, the handlers.
 
-    Exception
-    └── ProblemException    any failure that a client should see, with the code of a row in KINDS
+Exception
+└── ProblemException    any failure that a client should see, with the code of a row in KINDS
 """
 
 from collections.abc import Mapping, Sequence
@@ -113,7 +113,9 @@ def from_validation(error: ValidationError, body: Any) -> ProblemException:
     first = errors[0]
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     return ProblemException(
-        "validation_error", f"{first.pointer or 'the body'}: {first.detail}{more}; see /docs for the vocabulary", errors=errors
+        "validation_error",
+        f"{first.pointer or 'the body'}: {first.detail}{more}; see /docs for the vocabulary",
+        errors=errors,
     )
 
 
@@ -147,11 +149,15 @@ async def handle_http_exception(request: Request, exc: Exception) -> Response:
 
 
 async def handle_unexpected(request: Request, exc: Exception) -> Response:
-    """Answer a bug: log it with its traceback, tell the client the request's id and nothing else."""
-    request_id = request.scope.get("request_id")
-    log.error("unexpected_error", request_id=request_id, path=request.url.path, exc_info=exc)
-    problem = ProblemException("internal_error", f"this is our fault; please report it with the request id {request_id}")
-    return problem.response(request_id)
+    """Answer a bug."""
+    return unexpected(exc, request.scope).response(request.scope.get("request_id"))
+
+
+def unexpected(error: Exception, scope: Mapping[str, Any]) -> ProblemException:
+    """Log a bug with its traceback; the client is told the request's id and nothing else."""
+    request_id = scope.get("request_id")
+    log.error("unexpected_error", request_id=request_id, path=scope["path"], exc_info=error)
+    return ProblemException("internal_error", f"this is our fault; please report it with the request id {request_id}")
 
 
 def _pointer(location: tuple[str | int, ...], body: Any) -> str:
@@ -159,14 +165,11 @@ def _pointer(location: tuple[str | int, ...], body: Any) -> str:
     parts: list[str] = []
     here = body
     for position, step in enumerate(location):
-        if isinstance(here, dict) and step in here:
-            here = here[step]
-        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+        found = step in here if isinstance(here, dict) else isinstance(here, list) and step in range(len(here))
+        if found:
             here = here[step]
         elif position < len(location) - 1:
             continue
-        elif isinstance(here, dict) and step in (here.get("kind"), "kind"):
-            step = "kind"
         parts.append(str(step).replace("~", "~0").replace("/", "~1"))
     return "".join(f"/{part}" for part in parts)
 
@@ -195,7 +198,7 @@ def _sentence(item: Any) -> str:
         "union_tag_invalid": f"kind must be one of {context.get('expected_tags')}, got '{str(context.get('tag'))[:MAX_ECHO]}'",
         "union_tag_not_found": "must be an object with a field 'kind'",
     }
-    return rules.get(item["type"], item["msg"])
+    return rules.get(item["type"], str(item["msg"]))
 
 
 def _number(value: Any) -> str:
@@ -204,9 +207,14 @@ def _number(value: Any) -> str:
 
 def _echo(value: Any) -> str:
     if isinstance(value, str | float | bool) or value is None:
-        text = {True: "true", False: "false", None: "null"}.get(value) if not isinstance(value, str | float) else repr(value)
+        text = (
+            {True: "true", False: "false", None: "null"}.get(value)
+            if not isinstance(value, str | float)
+            else repr(value)
+        )
         return f", got {text}" if text is not None and len(text) <= MAX_ECHO else ""
     if isinstance(value, int):
         return f", got {value}" if abs(value) < 10**15 else f", got {value:.6g}" if abs(value) < 10**300 else ""
-    kinds = {dict: "an object", list: "an array"}
-    return f", got {kinds[type(value)]}" if type(value) in kinds else ""
+    if isinstance(value, dict):
+        return ", got an object"
+    return ", got an array" if isinstance(value, list) else ""

@@ -1,6 +1,5 @@
 """Requests a client may make: counted in Redis for all API processes together, in memory while Redis is away."""
 
-import asyncio
 import math
 import time
 from contextlib import suppress
@@ -41,7 +40,7 @@ class RateLimits:
         if time.monotonic() >= self._local_until:
             try:
                 return await self._hit(self._shared, client)
-            except (OSError, TimeoutError, asyncio.TimeoutError, Exception):  # noqa: BLE001 - whatever fails, limit locally
+            except Exception:  # whatever fails, limit locally
                 self._local_until = time.monotonic() + RETRY_REDIS_SECONDS
         return await self._hit(self._local, client)
 

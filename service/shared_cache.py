@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -92,8 +94,8 @@ class SharedCache:
             self._writing = True
             self._spawn(self._write())
 
-    def _spawn(self, coroutine: object) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -102,7 +104,7 @@ class SharedCache:
 
     async def _read(self) -> None:
         reads, self._reads = self._reads, {}
-        values: list[bytes | None] = [None] * len(reads)
+        values: list[Any] = [None] * len(reads)
         try:
             values = await self._client.mget([PREFIX + key for key in reads])
         except (RedisError, OSError, TimeoutError) as error:
@@ -138,7 +140,9 @@ class SharedCache:
         self._writes.clear()
         if not self._reconnecting:
             self._reconnecting = True
-            log.warning("redis_lost", error=str(error) or type(error).__name__, consequence="answers are not shared or kept")
+            log.warning(
+                "redis_lost", error=str(error) or type(error).__name__, consequence="answers are not shared or kept"
+            )
             self._set_up(False)
             self._spawn(self._reconnect())
 

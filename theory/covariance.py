@@ -133,9 +133,10 @@ def ar1(n_features: float, *, correlation: float, every_mode: bool = False) -> S
     angle = index * np.pi / (count + 1.0)
     for _ in range(100):
         cosine, sine = np.cos(angle), np.sin(angle)
-        gap = (count + 1.0) * angle + 2.0 * np.arctan2(r * sine, 1.0 - r * cosine) - index * np.pi
-        # 1 - 2 r cos t + r^2, written so that it keeps its digits as r -> 1 and t -> 0.
-        power = (1.0 - r) ** 2 + 4.0 * r * np.sin(angle / 2.0) ** 2
+        # 1 - r cos t and 1 - 2 r cos t + r^2, written so that they keep their digits as r -> 1 and t -> 0.
+        half = 2.0 * r * np.sin(angle / 2.0) ** 2
+        off_axis, power = (1.0 - r) + half, (1.0 - r) ** 2 + 2.0 * half
+        gap = (count + 1.0) * angle + 2.0 * np.arctan2(r * sine, off_axis) - index * np.pi
         slope = (count + 1.0) + 2.0 * (r * cosine - r * r) / power
         low, high = np.where(gap < 0, angle, low), np.where(gap > 0, angle, high)
         newton = angle - gap / slope

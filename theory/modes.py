@@ -57,7 +57,11 @@ class Modes:
         eigenvalues, multiplicities, energies = (
             np.asarray(value, float) for value in (self.eigenvalues, self.multiplicities, self.energies)
         )
-        if not (eigenvalues.shape == multiplicities.shape == energies.shape and eigenvalues.ndim in (1, 2) and eigenvalues.size):
+        if not (
+            eigenvalues.shape == multiplicities.shape == energies.shape
+            and eigenvalues.ndim in (1, 2)
+            and eigenvalues.size
+        ):
             shapes = f"{eigenvalues.shape}, {multiplicities.shape} and {energies.shape}"
             raise InadmissibleProblem(
                 f"eigenvalues, multiplicities and energies need one shape, (m,) or (batch, m) with m > 0, got {shapes}"
@@ -90,7 +94,9 @@ class Modes:
         occupied = n_modes + empty
         derived = {
             "n_modes": n_modes,
-            "rank": n_modes if np.all(self.tail_trace == 0.0) else np.where(np.greater(self.tail_trace, 0.0), np.inf, n_modes),
+            "rank": n_modes
+            if np.all(self.tail_trace == 0.0)
+            else np.where(np.greater(self.tail_trace, 0.0), np.inf, n_modes),
             "trace": bulk_trace + self.tail_trace,
             "arithmetic_mean": bulk_trace / occupied,
             "harmonic_mean": n_modes / (inverse_trace + empty),
@@ -115,7 +121,7 @@ class Modes:
         if self.eigenvalues.ndim == 1:
             return self
         scalars = (self.tail_trace, self.unlearnable_variance, self.noise_variance)
-        tail, unlearnable, noise = (value[piece] if np.ndim(value) else value for value in scalars)
+        tail, unlearnable, noise = (value[piece] if isinstance(value, np.ndarray) else value for value in scalars)
         return Modes(
             eigenvalues=self.eigenvalues[piece],
             multiplicities=self.multiplicities[piece],

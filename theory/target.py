@@ -28,7 +28,9 @@ def source(spectrum: Spectrum, *, signal_variance: float, exponent: float, covar
     Source: Caponnetto and De Vito (2007); the exponents of Cui, Loureiro, Krzakala, Zdeborova, arXiv:2105.15004.
     """
     if spectrum.index is None:
-        raise InadmissibleProblem("a source alignment needs a power_law covariance; use alignment.kind = 'energies'", argument="kind")
+        raise InadmissibleProblem(
+            "a source alignment needs a power_law covariance; use alignment.kind = 'energies'", argument="kind"
+        )
     decay = spectrum.index ** -(1.0 + 2.0 * covariance_exponent * exponent)
     return _normalised(spectrum, decay * spectrum.multiplicities, signal_variance)
 
@@ -46,7 +48,9 @@ def energies(spectrum: Spectrum, *, signal_variance: float, values: npt.ArrayLik
     if shares.size != spectrum.eigenvalues.size:
         distinct, first, inverse = np.unique(spectrum.eigenvalues, return_index=True, return_inverse=True)
         if shares.size != distinct.size:
-            expected = f"{spectrum.groups}" if distinct.size == spectrum.groups else f"{spectrum.groups} (or {distinct.size})"
+            expected = (
+                f"{spectrum.groups}" if distinct.size == spectrum.groups else f"{spectrum.groups} (or {distinct.size})"
+            )
             raise InadmissibleProblem(
                 f"alignment.values needs one energy per distinct eigenvalue: {expected} of them, got {shares.size}",
                 argument="values",
@@ -69,6 +73,9 @@ def _normalised(spectrum: Spectrum, proportions: Vector, signal_variance: float)
         )
     largest = float(proportions.max())
     if largest == 0.0:
-        raise InadmissibleProblem("signal_variance is positive but every energy is 0: set signal_variance to 0 or raise one")
+        raise InadmissibleProblem(
+            "signal_variance is positive but every energy is 0: set signal_variance to 0 or raise one"
+        )
     scaled = proportions / largest
-    return signal_variance * (scaled / scaled.sum())
+    energies_of_modes: Vector = signal_variance * (scaled / scaled.sum())
+    return energies_of_modes

@@ -1,6 +1,7 @@
 """The catalogue, read off the registry and the schemas."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import theory
@@ -29,7 +30,7 @@ def catalogue(version: str) -> Catalogue:
     )
 
 
-def _kinds(group: str, table: dict[str, Kind]) -> list[CatalogueKind]:
+def _kinds(group: str, table: Mapping[str, Kind]) -> list[CatalogueKind]:
     return [
         CatalogueKind(
             kind=name,

@@ -8,8 +8,8 @@ import theory
 from api_schemas.canonical import content_address
 from api_schemas.prediction import Effective, Numerics, Prediction, PredictionRequest, Source
 from api_schemas.regime import EigenspectrumRegime, RegressionRegime
-from theory import InadmissibleProblem, Modes, RidgePrediction
-from workers.registry import ALIGNMENTS, COVARIANCES, FEATURES, LEARNERS, REGIMES
+from theory import InadmissibleProblem, Modes
+from workers.registry import ALIGNMENTS, COVARIANCES, FEATURES, LEARNERS, REGIMES, Kind
 from workers.warnings import warnings_for
 
 KEY_PREFIX = f"foretell/{theory.SOLVER_VERSION}"
@@ -46,7 +46,7 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
     """
     modes = mode_table(request)
     learner = request.model.learner
-    risks = theory.predict_ridge(modes, request.regime.n_samples, learner.penalty)
+    risks = LEARNERS[learner.kind].evaluate(modes, request.regime.n_samples, learner.penalty)
     effective = Effective(ridge=_finite(risks.effective_ridge), df1=risks.df1, df2=risks.df2)
     return Prediction(
         key=key or key_of(request),
@@ -90,7 +90,11 @@ def mode_table(request: PredictionRequest) -> Modes:
 
 def sources_of(request: PredictionRequest) -> list[Source]:
     """Collect the publications behind every kind that a request names."""
-    kinds = [LEARNERS[request.model.learner.kind], FEATURES[request.model.features.kind], REGIMES[request.regime.kind]]
+    kinds: list[Kind] = [
+        LEARNERS[request.model.learner.kind],
+        FEATURES[request.model.features.kind],
+        REGIMES[request.regime.kind],
+    ]
     if isinstance(request.regime, RegressionRegime):
         kinds += [COVARIANCES[request.regime.covariance.kind], ALIGNMENTS[request.regime.target.alignment.kind]]
     return list({source.reference: source for kind in kinds for source in kind.sources}.values())
@@ -165,6 +169,3 @@ def _at(place: str, argument: str | None) -> str:
 
 def _finite(value: float) -> float | None:
     return value if -np.inf < value < np.inf else None
-
-
-__all__ = ["Refused", "RidgePrediction", "key_of", "mode_table", "n_modes", "predict", "sources_of"]

@@ -4,7 +4,7 @@ A new kind is a schema class, a module of equations, a docs page, and a row here
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import theory
@@ -48,32 +48,42 @@ KAC = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One admissible ``kind``: its schema, what evaluates it, and where that comes from."""
+    """One admissible ``kind``: its schema and the publications it comes from."""
 
     schema: type[Schema]
-    evaluate: Callable[..., Any] | None = None
-    sources: tuple[Source, ...] = field(default=())
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated(Kind):
+    """A kind with the function of :mod:`theory` that its parameters are passed to, by name."""
+
+    evaluate: Callable[..., Any]
 
 
 COVARIANCES = {
-    "isotropic": Kind(schema=covariance.IsotropicCovariance, evaluate=theory.covariance.isotropic),
-    "discrete": Kind(schema=covariance.DiscreteCovariance, evaluate=theory.covariance.discrete),
-    "power_law": Kind(schema=covariance.PowerLawCovariance, evaluate=theory.covariance.power_law, sources=(CUI,)),
-    "spiked": Kind(schema=covariance.SpikedCovariance, evaluate=theory.covariance.spiked),
-    "ar1": Kind(schema=covariance.Ar1Covariance, evaluate=theory.covariance.ar1, sources=(KAC,)),
-    "explicit": Kind(schema=covariance.ExplicitCovariance, evaluate=theory.covariance.explicit),
+    "isotropic": Evaluated(schema=covariance.IsotropicCovariance, evaluate=theory.covariance.isotropic),
+    "discrete": Evaluated(schema=covariance.DiscreteCovariance, evaluate=theory.covariance.discrete),
+    "power_law": Evaluated(schema=covariance.PowerLawCovariance, evaluate=theory.covariance.power_law, sources=(CUI,)),
+    "spiked": Evaluated(schema=covariance.SpikedCovariance, evaluate=theory.covariance.spiked),
+    "ar1": Evaluated(schema=covariance.Ar1Covariance, evaluate=theory.covariance.ar1, sources=(KAC,)),
+    "explicit": Evaluated(schema=covariance.ExplicitCovariance, evaluate=theory.covariance.explicit),
 }
 
 ALIGNMENTS = {
-    "isotropic": Kind(schema=target.IsotropicAlignment, evaluate=theory.target.isotropic),
-    "source": Kind(schema=target.SourceAlignment, evaluate=theory.target.source, sources=(CAPONNETTO_DE_VITO, CUI)),
-    "energies": Kind(schema=target.EnergiesAlignment, evaluate=theory.target.energies),
+    "isotropic": Evaluated(schema=target.IsotropicAlignment, evaluate=theory.target.isotropic),
+    "source": Evaluated(
+        schema=target.SourceAlignment, evaluate=theory.target.source, sources=(CAPONNETTO_DE_VITO, CUI)
+    ),
+    "energies": Evaluated(schema=target.EnergiesAlignment, evaluate=theory.target.energies),
 }
 
-FEATURES = {"linear": Kind(schema=model.LinearFeatures, evaluate=theory.linear_modes, sources=(HASTIE,))}
+FEATURES = {"linear": Evaluated(schema=model.LinearFeatures, evaluate=theory.linear_modes, sources=(HASTIE,))}
 
 LEARNERS = {
-    "ridge": Kind(schema=model.RidgeLearner, evaluate=theory.predict_ridge, sources=(HASTIE, DOBRIBAN_WAGER, LIAO_MAHONEY))
+    "ridge": Evaluated(
+        schema=model.RidgeLearner, evaluate=theory.predict_ridge, sources=(HASTIE, DOBRIBAN_WAGER, LIAO_MAHONEY)
+    )
 }
 
 REGIMES = {

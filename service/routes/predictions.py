@@ -1,19 +1,18 @@
 """``POST /v1/predictions``."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from api_schemas.prediction import Prediction, PredictionRequest
 from service import metrics
-from service.cache import Entry
-from service.edge import PREDICTIONS_PATH
 from service.predicting import Predictor
 from service.problems import ProblemException
-from service.responses import problem_responses
+from service.responses import Reply, problem_responses
 
-router = APIRouter(tags=["predictions"])
-
+PATH = "/v1/predictions"
+JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 CACHE_STATUS = {
     "memory": b"foretell; hit; detail=memory",
     "redis": b"foretell; hit; detail=redis",
@@ -27,9 +26,50 @@ ANSWER_HEADERS = {
     "X-Request-Id": {"description": "Given by the client or made up.", "schema": {"type": "string"}},
 }
 
+router = APIRouter(tags=["predictions"])
+
+
+async def reply(predictor: Predictor, headers: Mapping[bytes, bytes], body: bytes, digest: bytes | None) -> Reply:
+    """Answer a prediction request.
+
+    Args:
+        predictor: of the process.
+        headers: of the request, names in lower case.
+        body: as it came.
+        digest: of the body, by which the answer will be found next time.
+
+    Raises:
+        ProblemException: the request is refused, or the answer took too long.
+    """
+    _check_content(headers)
+    directives = headers.get(b"cache-control", b"").lower()
+    fresh = b"no-cache" in directives or b"no-store" in directives
+    answer = await predictor.answer(body, digest, fresh=fresh)
+    source = "refreshed" if fresh and answer.source == "solved" else answer.source
+    metrics.CACHE.labels(source).inc()
+    entry, cache_status = answer.entry, (b"cache-status", CACHE_STATUS[source])
+    if_none_match = headers.get(b"if-none-match")
+    if if_none_match is not None and (if_none_match.strip() == b"*" or entry.etag in if_none_match):
+        return Reply(304, [(b"etag", entry.etag), cache_status], b"", source)
+    return Reply(200, [*entry.headers, cache_status], entry.body, source)
+
+
+def _check_content(headers: Mapping[bytes, bytes]) -> None:
+    given = headers.get(b"content-type", b"")
+    if given not in JSON_TYPES:
+        media_type, _, parameters = given.decode("latin-1").lower().partition(";")
+        charset = parameters.strip().replace('"', "").removeprefix("charset=")
+        if media_type.strip() != "application/json" or charset not in ("", "utf-8"):
+            got = f"got {given.decode('latin-1')[:60]!r}" if given else "none was given"
+            raise ProblemException("unsupported_media_type", f"send Content-Type: application/json in UTF-8; {got}")
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding != b"identity":
+        name = encoding.decode("latin-1")[:60]
+        raise ProblemException("unsupported_media_type", f"send the body as it is, not encoded as {name!r}")
+
 
 @router.post(
-    PREDICTIONS_PATH,
+    PATH,
     name="createPrediction",
     summary="Predict how well a model will do in a regime, without training it",
     response_model=Prediction,
@@ -55,35 +95,12 @@ ANSWER_HEADERS = {
     },
 )
 async def create_prediction(request: Request) -> Any:
-    """Answer from cache or by solving the model's fixed point; the same request always has the same key."""
-    headers = request.headers
-    _check_content(headers.get("content-type"), headers.get("content-encoding"))
-    predictor: Predictor = request.app.state.predictor
-    directives = headers.get("cache-control", "").lower()
-    fresh = "no-cache" in directives or "no-store" in directives
-    answer = await predictor.answer(await request.body(), request.scope.get("body_digest"), fresh=fresh)
-    source = "refreshed" if fresh and answer.source == "solved" else answer.source
-    request.scope["cache_source"] = source
-    metrics.CACHE.labels(source).inc()
-    return _respond(answer.entry, CACHE_STATUS[source], headers.get("if-none-match"))
+    """Answer from cache or by solving the model's fixed point; the same request always has the same key.
 
-
-def _check_content(content_type: str | None, content_encoding: str | None) -> None:
-    media_type, _, parameters = (content_type or "").partition(";")
-    charset = parameters.strip().lower().replace('"', "").removeprefix("charset=")
-    if media_type.strip().lower() != "application/json" or charset not in ("", "utf-8"):
-        got = f"got {content_type[:60]!r}" if content_type else "none was given"
-        raise ProblemException("unsupported_media_type", f"send Content-Type: application/json in UTF-8; {got}")
-    if content_encoding not in (None, "identity"):
-        raise ProblemException("unsupported_media_type", f"send the body as it is, not encoded as {content_encoding[:60]!r}")
-
-
-def _respond(entry: Entry, cache_status: bytes, if_none_match: str | None) -> Response:
-    matches = if_none_match is not None and (if_none_match.strip() == "*" or entry.etag.decode() in if_none_match)
-    response = Response(status_code=304) if matches else Response(entry.body)
-    response.raw_headers = [
-        (b"etag", entry.etag) if matches else entry.headers[2],
-        (b"cache-status", cache_status),
-        *(() if matches else entry.headers[:2]),
-    ]
+    The edge answers this path itself, by the same function, without the machinery of routes in between.
+    """
+    headers = dict(request.scope["headers"])
+    answer = await reply(request.app.state.predictor, headers, await request.body(), None)
+    response = Response(answer.body, status_code=answer.status)
+    response.raw_headers = answer.headers
     return response

@@ -1,5 +1,6 @@
 """Linear features ``f(x) = theta . x``: the mode table is the covariance itself."""
 
+import numpy as np
 import numpy.typing as npt
 
 from theory.covariance import Spectrum
@@ -33,7 +34,7 @@ def linear_modes(
     return Modes(
         eigenvalues=spectrum.eigenvalues,
         multiplicities=spectrum.multiplicities,
-        energies=energies,
+        energies=np.asarray(energies, float),
         unlearnable_variance=nonlinear_variance + (0.0 if fit_intercept else mean * mean),
         noise_variance=noise_variance,
         n_unpenalised=int(fit_intercept),

@@ -56,14 +56,18 @@ def optimal_penalty(modes: Modes, n_samples: float, *, allow_negative: bool = Fa
     available = n_samples - modes.n_unpenalised
     if not available > 0.0:
         raise ValueError(f"n_samples must exceed n_unpenalised = {modes.n_unpenalised}, got {n_samples!r}")
+    nothing = OptimalPenalty(
+        penalty=np.inf, effective_ridge=np.inf, test_error=_null_error(modes, n_samples), at_bound=False
+    )
     if modes.trace == 0.0 or modes.signal_variance == 0.0:
-        return OptimalPenalty(penalty=np.inf, effective_ridge=np.inf, test_error=_null_error(modes, n_samples), at_bound=False)
+        return nothing
 
     floor = float(modes.unlearnable_variance + modes.noise_variance)
     ridgeless = float(solve_effective_ridge(modes, n_samples, 0.0).ridge)
     if floor == 0.0 and available >= modes.n_modes and (allow_negative or ridgeless == 0.0):
-        # Nothing to average out and enough samples: the target is recovered exactly as k -> 0, where k df1 -> tail_trace.
-        return OptimalPenalty(penalty=0.0 - float(modes.tail_trace) / n_samples, effective_ridge=0.0, test_error=0.0, at_bound=False)
+        # No noise and enough samples: the target is recovered exactly as k -> 0, where k df1 -> tail_trace.
+        penalty = 0.0 - float(modes.tail_trace) / n_samples
+        return OptimalPenalty(penalty=penalty, effective_ridge=0.0, test_error=0.0, at_bound=False)
 
     least, upper = _search_range(modes, available, floor)
     lower = _least_ridge(modes, available, ridgeless, least) if allow_negative else (ridgeless or least)
@@ -83,7 +87,7 @@ def optimal_penalty(modes: Modes, n_samples: float, *, allow_negative: bool = Fa
         )
         candidates.append(float(root))
     if not candidates:  # beyond the reach of doubles
-        return OptimalPenalty(penalty=np.inf, effective_ridge=np.inf, test_error=_null_error(modes, n_samples), at_bound=False)
+        return nothing
     errors = [_error(modes, available, n_samples, ridge) for ridge in candidates]
     best = int(np.argmin(errors))
     ridge = candidates[best]
@@ -115,7 +119,7 @@ def _free(modes: Modes, available: float, ridge: float) -> float:
 
 
 def _remaining(modes: Modes, available: float, share: np.ndarray, complement: np.ndarray) -> float:
-    """``available`` less the sum of m times ``share``, modes of which most counts taken whole so that no digits are lost."""
+    """``available`` less the sum of m times ``share``; modes that mostly count are taken whole, so no digit is lost."""
     whole = share > complement
     rest = modes.multiplicities @ np.where(whole, complement, -share)
     return float((available - modes.multiplicities @ whole) + rest)
@@ -147,9 +151,9 @@ def _null_error(modes: Modes, n_samples: float) -> float:
 def _search_range(modes: Modes, available: float, floor: float) -> tuple[float, float]:
     """Ridges far below and far above every stationary point.
 
-    Far below the least eigenvalue x the error is ``(floor + k^2 C) / (available - n_modes + 2 k M)`` with ``C = sum c / xi^2``
-    and ``M = sum m / xi``, whose stationary point solves a quadratic; far above the greatest, where B and df2 are expanded in
-    1 / k, the stationary point is ``total sum m xi^2 / (available sum c xi)``.
+    Far below the least eigenvalue the error is ``(floor + k^2 C) / (available - n_modes + 2 k M)`` with
+    ``C = sum c / xi^2`` and ``M = sum m / xi``, whose stationary point solves a quadratic; far above the greatest,
+    where B and df2 are expanded in 1 / k, the stationary point is ``total sum m xi^2 / (available sum c xi)``.
     """
     eigenvalues, least, top = modes.eigenvalues, float(modes.eigenvalues.min()), float(modes.eigenvalues.max())
     below, above = least / eigenvalues, eigenvalues / top
@@ -170,5 +174,7 @@ def _least_ridge(modes: Modes, available: float, ridgeless: float, least: float)
     """The edge df2(k) = n of the admissible branch, or a ridge far below every eigenvalue where there is none."""
     if available > modes.n_modes or _free(modes, available, least) > 0.0:
         return least
-    log_edge = brentq(lambda u: _free(modes, available, float(np.exp(u))), np.log(least), np.log(max(ridgeless, least) * 2.0))
+    log_edge = brentq(
+        lambda u: _free(modes, available, float(np.exp(u))), np.log(least), np.log(max(ridgeless, least) * 2.0)
+    )
     return float(np.exp(log_edge)) * (1.0 + 1e-9)

@@ -73,7 +73,7 @@ def predict_ridge(modes: Modes, n_samples: Any, penalty: Any, *, width: Any = np
         _check_sizes(n_samples > 0.0, width > 0.0, penalty >= 0.0)
         root = solve_effective_ridge(modes, n_samples, penalty, width=width)
         return _risks(single, modes, root, float(n_samples), float(width))
-    _check_sizes(np.all(np.greater(n_samples, 0)), np.all(np.greater(width, 0)), np.all(np.greater_equal(penalty, 0)))
+    _check_sizes(np.greater(n_samples, 0).all(), np.greater(width, 0).all(), np.greater_equal(penalty, 0).all())
     shape = np.broadcast_shapes(modes.eigenvalues.shape[:-1], np.shape(n_samples), np.shape(penalty), np.shape(width))
     per_chunk = max(1, CHUNK_ENTRIES // modes.eigenvalues.shape[-1])
     sizes = [np.array(np.broadcast_to(value, shape), float) for value in (n_samples, penalty, width)]
@@ -88,7 +88,7 @@ def predict_ridge(modes: Modes, n_samples: Any, penalty: Any, *, width: Any = np
     return _joined(pieces)
 
 
-def _check_sizes(samples_positive: bool, width_positive: bool, penalty_nonnegative: bool) -> None:
+def _check_sizes(samples_positive: Any, width_positive: Any, penalty_nonnegative: Any) -> None:
     if not (samples_positive and width_positive):
         raise ValueError("n_samples and width must exceed 0")
     if not penalty_nonnegative:
@@ -109,7 +109,9 @@ def _risks(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> R
     df1 = xp.sum_modes(modes.multiplicities, kept) + tail_per_ridge
     df2 = xp.sum_modes(modes.multiplicities, kept * kept)
     # (df1 - df2) / k and (T - B) / k, from sums that stay exact at k = 0.
-    spread_per_ridge = xp.sum_modes(modes.multiplicities, kept_resolvent) + tail_per_ridge / xp.where(interpolating, k, 1.0)
+    spread_per_ridge = xp.sum_modes(modes.multiplicities, kept_resolvent) + tail_per_ridge / xp.where(
+        interpolating, k, 1.0
+    )
     spread = k * spread_per_ridge
     mixed_per_ridge = xp.sum_modes(modes.energies, kept_resolvent)
     mixed = k * mixed_per_ridge
@@ -137,8 +139,8 @@ def _risks(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> R
     slope = width_margin * (n_margin + spread) + n_margin * spread / width
     safe_slope = xp.where(slope > 0.0, slope, 1.0)
     norm = (spread_per_ridge * (label + mixed) + n_margin * mixed_per_ridge) / safe_slope
-    # Without noise the interpolator recovers the target exactly at the threshold: sum c / xi, for infinite width. Features
-    # as many as the modes and no more are singular too often for their weights to have a mean square.
+    # Without noise the interpolator recovers the target exactly at the threshold: sum c / xi, for infinite width.
+    # Features as many as the modes and no more are too often nearly singular: their weights have no mean square.
     square = (width_margin <= 0.0) & (mixed_per_ridge > 0.0)
     recovered = mixed_per_ridge / xp.where(width_margin > 0.0, width_margin, 1.0)
     norm = xp.where(slope > 0.0, norm, xp.where((numerator > 0.0) | square, np.inf, recovered))
@@ -173,5 +175,7 @@ def _joined(pieces: list[RidgePrediction]) -> RidgePrediction:
     if len(pieces) == 1:
         return pieces[0]
     fields = RidgePrediction.__slots__
-    joined = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in fields if name != "iterations"}
+    joined = {
+        name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in fields if name != "iterations"
+    }
     return RidgePrediction(**joined, iterations=max(piece.iterations for piece in pieces))

@@ -217,7 +217,7 @@ def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, 
         logarithmic = ridge * xp.exp(xp.log(safe_level / safe_value) * safe_value / safe_steepness)
         proposal = xp.where(power_like, logarithmic, ridge * (1.0 - relative))
         settled = settled | (abs(proposal - ridge) <= STEP_TOLERANCE * ridge)
-        # Across a gap of many decades Newton only halves k; from PATIENCE on every other step halves the bracket instead.
+        # Across a gap of many decades Newton only halves k; after PATIENCE every other step halves the bracket.
         bisect = iteration > PATIENCE and iteration % 2 == 0
         inside = settled | ((proposal > low) & (proposal < high) & (not bisect))
         ridge = xp.where(inside, proposal, xp.sqrt(low) * xp.sqrt(high))

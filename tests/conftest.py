@@ -1,0 +1,31 @@
+"""Real parts for all tests: the service as a user starts it, in a folder of its own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.running import RunningService
+
+# Warnings are errors by pyproject.toml; tests leave no database of examples behind and never fail for being slow.
+settings.register_profile("foretell", deadline=None, database=None, print_blob=True)
+settings.load_profile("foretell")
+
+for name in list(os.environ):
+    if name.startswith("FORETELL_") or name == "REDIS_URL":
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """One embedded service shared by the tests that do not change it."""
+    with RunningService(tmp_path_factory.mktemp("service")) as running:
+        yield running
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A folder for a service of the test's own."""
+    return tmp_path / "data"
