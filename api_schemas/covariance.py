@@ -22,13 +22,18 @@ class DiscreteCovariance(Schema):
 
     kind: Literal["discrete"]
     eigenvalues: list[Nonnegative] = described(
-        "The distinct eigenvalues.", unit="input^2", example=[1.0, 5.0], min_length=1
+        "The distinct eigenvalues.",
+        unit="input^2",
+        example=[1.0, 5.0],
+        min_length=1,
+        fail_fast=True,
     )
     weights: list[Positive] = described(
         "Share of the directions that has each eigenvalue; the shares sum to 1.",
         unit="1",
         example=[0.5, 0.5],
         min_length=1,
+        fail_fast=True,
     )
 
 
@@ -48,7 +53,11 @@ class SpikedCovariance(Schema):
         "Variance in all directions but the spikes'.", unit="input^2", example=1.0, default=1.0, ge=0, le=LARGEST
     )
     spikes: list[Positive] = described(
-        "Eigenvalues of the spikes, one direction each.", unit="input^2", example=[30.0, 10.0], min_length=1
+        "Eigenvalues of the spikes, one direction each.",
+        unit="input^2",
+        example=[30.0, 10.0],
+        min_length=1,
+        fail_fast=True,
     )
 
 
@@ -64,7 +73,11 @@ class ExplicitCovariance(Schema):
 
     kind: Literal["explicit"]
     eigenvalues: list[Nonnegative] = described(
-        "The n_features eigenvalues.", unit="input^2", example=[3.0, 1.0, 0.5], min_length=1
+        "The n_features eigenvalues.",
+        unit="input^2",
+        example=[3.0, 1.0, 0.5],
+        min_length=1,
+        fail_fast=True,
     )
 
 

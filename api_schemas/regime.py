@@ -60,15 +60,21 @@ class EigenspectrumRegime(Schema):
         unit="feature^2",
         example=[1.0, 0.1],
         min_length=1,
+        fail_fast=True,
     )
     multiplicities: list[Positive] | None = described(
-        "How many modes share each eigenvalue; 1 each when omitted.", unit="modes", example=[10, 90], default=None
+        "How many modes share each eigenvalue; 1 each when omitted.",
+        unit="modes",
+        example=[10, 90],
+        default=None,
+        fail_fast=True,
     )
     energies: list[Nonnegative] = described(
         "E[(projection of the target)^2], summed over each group of modes.",
         unit="label^2",
         example=[0.8, 0.2],
         min_length=1,
+        fail_fast=True,
     )
     tail_trace: float = described(
         "Trace of infinitely many infinitesimal modes beyond those listed.",

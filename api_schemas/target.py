@@ -32,6 +32,7 @@ class EnergiesAlignment(Schema):
         unit="1",
         example=[0.75, 0.25],
         min_length=1,
+        fail_fast=True,
     )
 
 

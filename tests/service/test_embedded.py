@@ -111,13 +111,16 @@ class Holder:
 
     def end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
-        self.process.communicate()
+        self.process.wait()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.end(signal.SIGKILL)
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
         if exists(self.valkey_pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.valkey_pid, signal.SIGCONT)
@@ -129,7 +132,8 @@ def test_what_was_written_is_there_after_a_stop_and_a_start(folder: Path) -> Non
         with valkey:
             assert answers(valkey)
             pid = valkey.pid
-            assert pid is not None and exists(pid)
+            assert pid is not None
+            assert exists(pid)
             with client(valkey) as connection:
                 connection.set("answer", value)  # no fsync waited for: a stop loses nothing
         assert not exists(pid)
@@ -162,7 +166,8 @@ def test_every_file_is_the_owners_only(folder: Path) -> None:
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     finally:
         os.umask(umask)
-    assert Path("valkey.sock") in found and any(path.suffix == ".aof" for path in found)
+    assert Path("valkey.sock") in found
+    assert any(path.suffix == ".aof" for path in found)
     for path, mode in found.items():
         assert stat.S_IMODE(mode) == (0o600 if stat.S_ISREG(mode) else 0o700), path
 
@@ -333,7 +338,7 @@ class TestSupervision:
             (folder / "valkey").write_text("in the way")
             os.kill(valkey.pid, signal.SIGKILL)
             wait_until(lambda: events.names().count("valkey_restart_failed") >= 2)
-            assert valkey.pid is None
+            wait_until(lambda: valkey.pid is None)
             (folder / "valkey").unlink()
             hidden.rename(folder / "valkey")
             wait_until(lambda: "valkey_restarted" in events.names())
@@ -374,6 +379,27 @@ class TestSupervision:
         with valkey:
             assert read(valkey) == "kept"
 
+    def test_a_restart_does_not_hang_while_other_threads_solve(self, folder: Path) -> None:
+        # With preexec_fn instead of the small interpreter it does: fork() runs OpenBLAS's fork handlers.
+        setup = (
+            "import signal, threading, time\nimport numpy as np\n"
+            "def solve():\n"
+            "    matrix = np.eye(300)\n"
+            "    while True:\n"
+            "        matrix = matrix @ matrix\n"
+            "def kill(valkey):\n"
+            "    for _ in range(3):\n"
+            "        pid = valkey.pid\n"
+            "        os.kill(pid, signal.SIGKILL)\n"
+            "        while valkey.pid in (None, pid) or not embedded._ask(folder / 'valkey.sock', 'PING'):\n"
+            "            time.sleep(0.01)\n"
+            "for _ in range(3):\n"
+            "    threading.Thread(target=solve, daemon=True).start()\n"
+        )
+        with Holder(folder, setup=setup, inside="kill(valkey)") as holder:
+            holder.process.communicate(timeout=30)
+            assert holder.process.returncode == 0
+
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a process to the thread that started it")
     def test_it_outlives_the_thread_that_entered(self, folder: Path, events: Events) -> None:
         valkey = EmbeddedValkey(folder, on_event=events)
@@ -384,7 +410,8 @@ class TestSupervision:
         try:
             pid = valkey.pid
             assert answers(valkey)
-            assert valkey.pid == pid and events.names() == []
+            assert valkey.pid == pid
+            assert events.names() == []
         finally:
             valkey.__exit__(None, None, None)
 
@@ -516,7 +543,8 @@ class TestDoesNotStart:
         aof.write_bytes(b"garbage" + intact[7:])
         with pytest.raises(EmbeddedError, match=r"exit status 1(.|\n)*Bad file format") as caught, valkey:
             pass
-        assert str(folder / "valkey") in str(caught.value) and "FORETELL_DATA_DIR" in str(caught.value)
+        assert str(folder / "valkey") in str(caught.value)
+        assert "FORETELL_DATA_DIR" in str(caught.value)
         aof.write_bytes(intact)  # nothing was overwritten
         with valkey:
             assert read(valkey) == "x" * 1000
@@ -533,7 +561,7 @@ class TestDoesNotStart:
 
     def test_a_full_disk(self, folder: Path) -> None:
         script = (
-            "import resource, sys\nfrom pathlib import Path\nfrom service.embedded import EmbeddedError, EmbeddedValkey\n"
+            "import resource\nfrom pathlib import Path\nfrom service.embedded import EmbeddedError, EmbeddedValkey\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"  # no file of this process may grow
             f"try:\n    EmbeddedValkey(Path({str(folder)!r})).__enter__()\n"
             "except EmbeddedError as error:\n    print(error)\n"

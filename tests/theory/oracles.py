@@ -1,9 +1,11 @@
 """Independent answers to compare the theory with: a hundred-digit solver, and integrals over the Marchenko-Pastur law."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, getcontext, localcontext
 
 import numpy as np
+from scipy.integrate import quad
 
 import theory
 
@@ -42,7 +44,7 @@ class ExactRidge:
 
 
 def exact_ridge(
-    modes: theory.Modes, n_samples: float, penalty: float, *, width: float = np.inf, digits: int = 100
+    modes: theory.Modes, n_samples: float, penalty: float | Decimal, *, width: float = np.inf, digits: int = 100
 ) -> ExactRidge:
     """Solve the fixed point and read off every output, all in ``digits`` decimal digits.
 
@@ -149,3 +151,98 @@ def _root(table: _Table, n: Decimal, lam: Decimal, width: Decimal) -> Decimal:
             k = (low * high).sqrt() if low > 0 else high / 100
             previous = high - low
     raise ArithmeticError(f"no convergence between {low} and {high}")
+
+
+def assert_matches(prediction: theory.RidgePrediction, exact: ExactRidge, *, rtol: float) -> None:
+    """Compare every output with the high-precision one, leaving out what doubles cannot hold."""
+    for name in OUTPUTS:
+        expected = float(getattr(exact, name))
+        np.testing.assert_allclose(getattr(prediction, name), expected, rtol=rtol, atol=1e-200, err_msg=name)
+
+
+def isotropic_by_marchenko_pastur(
+    *, ratio: float, penalty: float, signal_variance: float, noise_variance: float
+) -> dict[str, float]:
+    """Ridge errors for identity covariance from the Marchenko-Pastur density alone, with no fixed point.
+
+    The sample covariance of ``ratio = d / n`` has eigenvalues s, of density mu. Rotating the data and averaging over
+    the noise turns each error into the average of a rational function of s. Here penalty must exceed 0.
+
+    Source: the expectations in Dobriban and Wager, arXiv:1507.03003, section 2, for Gaussian inputs.
+    """
+    root = np.sqrt(ratio)
+    low, high = (1.0 - root) ** 2, (1.0 + root) ** 2
+    null_mass = max(0.0, 1.0 - 1.0 / ratio)
+
+    def average(function: Callable[[float], float]) -> float:
+        # s = centre - half cos(t) removes the square-root singularities at both edges.
+        half = (high - low) / 2.0
+
+        def integrand(t: float) -> float:
+            s = low + 2.0 * half * np.sin(t / 2.0) ** 2
+            return function(s) * (half * np.sin(t)) ** 2 / (2.0 * np.pi * ratio * s)
+
+        bulk, _ = quad(integrand, 0.0, np.pi, epsabs=0.0, epsrel=1e-12, limit=400)
+        return float(bulk) + null_mass * function(0.0)
+
+    bias_given_data = signal_variance * average(lambda s: (penalty / (s + penalty)) ** 2)
+    variance_given_data = noise_variance * ratio * average(lambda s: s / (s + penalty) ** 2)
+    signal_residual = signal_variance * average(lambda s: s * (penalty / (s + penalty)) ** 2)
+    # Of n residual directions d / n meet an eigenvalue of the covariance, null ones included; the others are untouched.
+    noise_residual = noise_variance * (ratio * average(lambda s: (penalty / (s + penalty)) ** 2) + 1.0 - ratio)
+    return {
+        "test_error": bias_given_data + variance_given_data + noise_variance,
+        "train_error": signal_residual + noise_residual,
+        "estimator_norm_squared": signal_variance * average(lambda s: (s / (s + penalty)) ** 2) + variance_given_data,
+        "df1": ratio * average(lambda s: s / (s + penalty)),
+    }
+
+
+def mei_montanari_risk(
+    *, width: float, n_samples: float, penalty: float, mu1: float, mu_star: float, signal: float, noise: float
+) -> float:
+    """Excess risk of random-features ridge for isotropic inputs, by the rational functions of the original theorem.
+
+    ``width`` and ``n_samples`` are psi_1 = N / d and psi_2 = n / d; ``penalty`` is the paper's lambda, which multiplies
+    ``(N / d) ||a||^2``.
+
+    Source: Mei and Montanari, arXiv:1908.05355, Theorem 2 and Definition 1.
+    """
+    psi1, psi2, zeta = width, n_samples, mu1 / mu_star
+    # nu_1 = i a, nu_2 = i b at the imaginary point i x.
+    x = np.sqrt(psi1 * psi2 * penalty) / mu_star
+
+    def following(a: float, b: float) -> tuple[float, float]:
+        shared = zeta**2 / (1.0 + zeta**2 * a * b)
+        return psi1 / (x + b + shared * b), psi2 / (x + a + shared * a)
+
+    a = b = 1.0
+    for _ in range(20_000):
+        next_a, next_b = following(a, b)
+        a, b = (a + next_a) / 2.0, (b + next_b) / 2.0
+    np.testing.assert_allclose((a, b), following(a, b), rtol=1e-13)
+    chi, z2, z4, z6 = -a * b, zeta**2, zeta**4, zeta**6
+    e0 = (
+        -(chi**5) * z6
+        + 3.0 * chi**4 * z4
+        + (psi1 * psi2 - psi2 - psi1 + 1.0) * chi**3 * z6
+        - 2.0 * chi**3 * z4
+        - 3.0 * chi**3 * z2
+        + (psi1 + psi2 - 3.0 * psi1 * psi2 + 1.0) * chi**2 * z4
+        + 2.0 * chi**2 * z2
+        + chi**2
+        + 3.0 * psi1 * psi2 * chi * z2
+        - psi1 * psi2
+    )
+    e1 = psi2 * chi**3 * z4 - psi2 * chi**2 * z2 + psi1 * psi2 * chi * z2 - psi1 * psi2
+    e2 = (
+        chi**5 * z6
+        - 3.0 * chi**4 * z4
+        + (psi1 - 1.0) * chi**3 * z6
+        + 2.0 * chi**3 * z4
+        + 3.0 * chi**3 * z2
+        + (-psi1 - 1.0) * chi**2 * z4
+        - 2.0 * chi**2 * z2
+        - chi**2
+    )
+    return signal * e1 / e0 + noise * e2 / e0

@@ -1,0 +1,1 @@
+"""What foretell costs, always as a ratio to a baseline measured in the same run."""

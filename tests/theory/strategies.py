@@ -1,0 +1,80 @@
+"""Hypothesis strategies: admissible problems over very wide ranges."""
+
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+
+import theory
+
+REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
+"""The same examples every run; a search for new ones is made by raising max_examples and dropping derandomize."""
+
+
+class Problem(NamedTuple):
+    """One call of :func:`theory.predict_ridge`."""
+
+    modes: theory.Modes
+    n_samples: float
+    penalty: float
+    width: float
+
+    def predict(self) -> theory.RidgePrediction:
+        """Solve it."""
+        return theory.predict_ridge(self.modes, self.n_samples, self.penalty, width=self.width)
+
+
+def magnitudes(decades: float) -> st.SearchStrategy[float]:
+    """Positive numbers, log-uniform over ``decades`` on either side of 1."""
+    return st.floats(-decades, decades).map(lambda exponent: 10.0**exponent)
+
+
+def or_zero(strategy: st.SearchStrategy[float]) -> st.SearchStrategy[float]:
+    """The same, or 0."""
+    return st.one_of(strategy, st.just(0.0))
+
+
+@st.composite
+def tables(draw: st.DrawFn, *, decades: float = 4.0, max_modes: int = 5, unpenalised: bool = True) -> theory.Modes:
+    """A mode table with whole multiplicities."""
+    count = draw(st.integers(1, max_modes))
+
+    def several(strategy: st.SearchStrategy[float]) -> np.ndarray:
+        return np.array(draw(st.lists(strategy, min_size=count, max_size=count)))
+
+    return theory.Modes(
+        eigenvalues=several(magnitudes(decades)),
+        multiplicities=several(st.integers(1, 1000).map(float)),
+        energies=several(or_zero(magnitudes(decades))),
+        noise_variance=draw(or_zero(magnitudes(decades))),
+        unlearnable_variance=draw(or_zero(magnitudes(decades))),
+        tail_trace=draw(st.one_of(st.just(0.0), st.just(0.0), magnitudes(decades))),
+        n_unpenalised=draw(st.integers(0, 1)) if unpenalised else 0,
+    )
+
+
+@st.composite
+def problems(draw: st.DrawFn, *, decades: float = 4.0, unpenalised: bool = True, finite_width: bool = True) -> Problem:
+    """A mode table with sizes, on thresholds and off them, and a penalty."""
+    modes = draw(tables(decades=decades, unpenalised=unpenalised))
+    rank = float(modes.n_modes)
+    whole = st.integers(2, 3000).map(float)
+    sizes = st.one_of(whole, st.sampled_from([rank, rank + 1.0, max(rank - 1.0, 2.0), float(modes.multiplicities[0]) + 1.0]))
+    n_samples = draw(sizes)
+    width = draw(st.one_of(st.just(np.inf), sizes, st.just(n_samples))) if finite_width else np.inf
+    return Problem(modes, n_samples, draw(or_zero(magnitudes(decades))), width)
+
+
+def replaced(modes: theory.Modes, **changes: object) -> theory.Modes:
+    """The same table with some fields changed; derived ones follow."""
+    names = (
+        "eigenvalues",
+        "multiplicities",
+        "energies",
+        "tail_trace",
+        "unlearnable_variance",
+        "noise_variance",
+        "n_unpenalised",
+    )
+    return theory.Modes(**({name: getattr(modes, name) for name in names} | changes))
