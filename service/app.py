@@ -17,6 +17,7 @@ from api_schemas.prediction import PredictionRequest
 from api_schemas.problem import Problem
 from service.cache import MemoryCache
 from service.edge import Edge
+from service.jobs import Jobs
 from service.keys import KeyStore
 from service.predicting import Predictor
 from service.problems import (
@@ -26,7 +27,7 @@ from service.problems import (
     handle_unexpected,
 )
 from service.rate_limits import RateLimits
-from service.routes import catalogue, docs, health, predictions
+from service.routes import catalogue, docs, health, jobs, predictions
 from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers.catalogue import catalogue as describe_everything
@@ -41,18 +42,19 @@ what you have). `GET /v1/catalogue` lists every kind of either. Errors are `appl
 """
 
 
-def create_app(settings: Settings, *, redis_url: str) -> Edge:
+def create_app(settings: Settings, *, cache_url: str, queue_url: str) -> Edge:
     """Build the ASGI application.
 
     Args:
         settings: of the process.
-        redis_url: of the server that answers are shared through, which need not be there.
+        cache_url: of the server that answers are shared through, which need not be there.
+        queue_url: of the server that holds jobs, likewise.
     """
     memory = MemoryCache(max_bytes=settings.memory_cache_bytes, max_entries=settings.memory_cache_entries)
-    shared = SharedCache(redis_url, timeout=settings.redis_timeout, ttl=settings.redis_cache_ttl)
+    shared = SharedCache(cache_url, timeout=settings.redis_timeout, ttl=settings.redis_cache_ttl)
     limits = None
     if settings.rate_limit not in ("auto", "off"):
-        limits = RateLimits(settings.rate_limit, url=redis_url, timeout=settings.redis_timeout)
+        limits = RateLimits(settings.rate_limit, url=cache_url, timeout=settings.redis_timeout)
     keys = KeyStore(settings.keys_file) if settings.auth == "required" else None
 
     @asynccontextmanager
@@ -65,7 +67,8 @@ def create_app(settings: Settings, *, redis_url: str) -> Edge:
 
     app = api(lifespan=lifespan)
     app.state.shared_cache = shared
-    app.state.predictor = predictor = Predictor(settings, memory, shared)
+    app.state.jobs = Jobs(queue_url, timeout=settings.redis_timeout)
+    app.state.predictor = predictor = Predictor(settings, memory, shared, app.state.jobs)
     return Edge(app, settings=settings, cache=memory, predictor=predictor, keys=keys, limits=limits)
 
 
@@ -91,7 +94,7 @@ def api(lifespan: Any = None) -> FastAPI:
             Exception: handle_unexpected,
         },
     )
-    for module in (predictions, catalogue, health, docs):
+    for module in (predictions, jobs, catalogue, health, docs):
         app.include_router(module.router)
     app.state.catalogue = describe_everything(VERSION).model_dump_json().encode()
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]

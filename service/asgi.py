@@ -25,13 +25,13 @@ def create() -> Edge:
     _end_with_parent()
     settings = Settings()
     configure_logs(settings)
-    url = settings.cache_url or settings.redis_url
-    if url is None:
+    queue_url = settings.redis_url or settings.cache_url
+    if queue_url is None:
         raise UnsafeConfiguration(
             "set FORETELL_REDIS_URL, or start the service with 'foretell serve', which brings its own"
         )
     structlog.get_logger("foretell.service").info("api_started", version=VERSION)
-    return create_app(settings, redis_url=url)
+    return create_app(settings, cache_url=settings.cache_url or queue_url, queue_url=queue_url)
 
 
 def _end_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``foretell serve``, ``foretell predict``, ``foretell keys``.
+"""The command line: ``foretell serve``, ``foretell worker``, ``foretell predict``, ``foretell keys``.
 
 Exit codes: 0 answered; 1 answered, but there is no finite error or the solver did not converge; 2 the request or the
 command line is not admissible; 3 the service cannot start.
@@ -68,6 +68,36 @@ def serve(
         raise typer.Exit(run(_settings(**given)))
     except (UnsafeConfiguration, EmbeddedError, OSError) as error:
         _fail(str(error), code=3)
+
+
+@app.command()
+def worker(
+    data_dir: DataDir = None,
+    redis_url: Annotated[
+        str | None,
+        typer.Option(help="Redis or Valkey that holds the queue; that of a running 'foretell serve' if not given."),
+    ] = None,
+    burst: Annotated[bool, typer.Option("--burst", help="Stop once the queue is empty.")] = False,
+    log_format: Annotated[str | None, typer.Option(help="auto, json or console.", show_default="auto")] = None,
+) -> None:
+    """Start a worker, which executes what was posted with 'Prefer: respond-async'. Any number, on any machine.
+
+    SIGTERM lets it finish its current job. If it is killed, another worker takes the job over within half a minute.
+    """
+    from service.embedded import running_url
+    from service.logs import configure_logs
+    from workers.queue import work
+
+    given = {"data_dir": data_dir, "redis_url": redis_url, "log_format": log_format}
+    settings = _settings(**{name: value for name, value in given.items() if value is not None})
+    configure_logs(settings)
+    url = settings.redis_url or running_url(settings.data_dir)
+    if url is None:
+        _fail(
+            f"no queue to work on: no 'foretell serve' runs on {settings.data_dir}; start one, or give --redis-url",
+            code=3,
+        )
+    work(url, burst=burst)
 
 
 @app.command()

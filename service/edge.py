@@ -290,6 +290,7 @@ def _plain(headers: dict[bytes, bytes]) -> bool:
         headers.get(b"content-type") in predictions.JSON_TYPES
         and b"if-none-match" not in headers
         and b"cache-control" not in headers
+        and b"prefer" not in headers
         and b"content-encoding" not in headers
     )
 

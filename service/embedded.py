@@ -119,6 +119,20 @@ def _is_executable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
+def running_url(data_dir: Path) -> str | None:
+    """Return the URL of the Valkey that a running instance keeps on a data folder, None where none runs.
+
+    Args:
+        data_dir: as given to :class:`EmbeddedValkey`.
+    """
+    try:
+        holder = json.loads((data_dir.expanduser().absolute() / "foretell.lock").read_bytes())
+        path = Path(holder["socket"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return _url(path) if _ask(path, "PING").startswith(b"+PONG") else None
+
+
 class EmbeddedValkey:
     """A Valkey server of our own on a unix socket, from `__enter__` to `__exit__`, restarted when it crashes.
 

@@ -11,14 +11,16 @@ import structlog
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from api_schemas.job import Job
 from api_schemas.prediction import PredictionRequest
 from api_schemas.problem import ProblemError
 from service import metrics
 from service.cache import Entry, MemoryCache
+from service.jobs import Jobs
 from service.problems import ProblemException, from_validation, refused
 from service.settings import Settings
 from service.shared_cache import SharedCache
-from workers.predictions import Refused, key_of, n_modes, predict
+from workers.predictions import Refused, key_of, mode_table, n_modes, predict
 
 log = structlog.get_logger("foretell.service")
 
@@ -45,13 +47,15 @@ class Predictor:
         settings: of the service.
         memory: answers of this process.
         shared: answers of all processes.
+        jobs: the queue, for those who would rather not wait.
     """
 
-    def __init__(self, settings: Settings, memory: MemoryCache, shared: SharedCache) -> None:
+    def __init__(self, settings: Settings, memory: MemoryCache, shared: SharedCache, jobs: Jobs) -> None:
         self._time_limit = settings.time_limit
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="predict")
         self._memory = memory
         self._shared = shared
+        self._jobs = jobs
         self._under_way: dict[str, asyncio.Future[Entry]] = {}
 
     async def answer(self, body: bytes, digest: bytes | None, *, fresh: bool = False) -> Answer:
@@ -82,6 +86,20 @@ class Predictor:
         if digest is not None:
             self._memory.remember(digest, answer.entry)
         return answer
+
+    async def queue(self, body: bytes) -> Job:
+        """Queue a raw request body to be answered later.
+
+        Raises:
+            ProblemException: the body is refused, or there is no queue at present.
+        """
+        if len(body) <= INLINE_BYTES:
+            request, key = _parse_with_key(body)
+            check(request)
+        else:
+            request, key = await self._in_thread(_parse_with_key, body)
+            await self._in_thread(check, request)
+        return await self._jobs.submit(request, key=key)
 
     async def _find(self, request: PredictionRequest, key: str, *, fresh: bool) -> Answer:
         if not fresh:
@@ -173,6 +191,18 @@ def solve(request: PredictionRequest, key: str) -> bytes:
     if prediction.status == "not_converged":
         log.warning("not_converged", key=key, residual=prediction.numerics.residual)
     return body
+
+
+def check(request: PredictionRequest) -> None:
+    """Make sure that a request can be answered, short of answering it.
+
+    Raises:
+        ProblemException: the theory's assumptions do not hold.
+    """
+    try:
+        mode_table(request)
+    except Refused as refusal:
+        raise refused(refusal.pointer, refusal.detail) from None
 
 
 def _parse_with_key(body: bytes) -> tuple[PredictionRequest, str]:

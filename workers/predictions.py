@@ -47,7 +47,8 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
     Raises:
         Refused: the theory's assumptions do not hold for it.
     """
-    modes = mode_table(request)
+    with np.errstate(all="ignore"):  # what leaves double precision here is refused on the next line
+        modes = mode_table(request)
     _check_scales(request, modes)
     learner = request.model.learner
     risks = LEARNERS[learner.kind].evaluate(modes, request.regime.n_samples, learner.penalty)

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from api_schemas.job import Job
 from api_schemas.prediction import Prediction, PredictionRequest
 from service import metrics
 from service.predicting import Predictor
@@ -42,6 +43,8 @@ async def reply(predictor: Predictor, headers: Mapping[bytes, bytes], body: byte
         ProblemException: the request is refused, or the answer took too long.
     """
     _check_content(headers)
+    if _prefers_later(headers.get(b"prefer", b"")):
+        return _accepted(await predictor.queue(body))
     directives = headers.get(b"cache-control", b"").lower()
     fresh = b"no-cache" in directives or b"no-store" in directives
     answer = await predictor.answer(body, digest, fresh=fresh)
@@ -52,6 +55,23 @@ async def reply(predictor: Predictor, headers: Mapping[bytes, bytes], body: byte
     if if_none_match is not None and (if_none_match.strip() == b"*" or entry.etag in if_none_match):
         return Reply(304, [(b"etag", entry.etag), cache_status], b"", source)
     return Reply(200, [*entry.headers, cache_status], entry.body, source)
+
+
+def _prefers_later(prefer: bytes) -> bool:
+    """Whether ``Prefer`` (RFC 7240) asks for an answer later."""
+    return b"respond-async" in (preference.strip().lower() for preference in prefer.replace(b";", b",").split(b","))
+
+
+def _accepted(job: Job) -> Reply:
+    content = job.model_dump_json().encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"location", f"/v1/jobs/{job.id}".encode()),
+        (b"retry-after", b"1"),
+        (b"preference-applied", b"respond-async"),
+    ]
+    return Reply(202, headers, content, "queued")
 
 
 def _check_content(headers: Mapping[bytes, bytes]) -> None:
@@ -75,6 +95,14 @@ def _check_content(headers: Mapping[bytes, bytes]) -> None:
     response_model=Prediction,
     responses={
         200: {"headers": ANSWER_HEADERS},
+        202: {
+            "model": Job,
+            "description": "Queued, because of Prefer: respond-async; a worker will answer.",
+            "headers": {
+                "Location": {"description": "Where to read the job.", "schema": {"type": "string"}},
+                "Retry-After": {"description": "Seconds to wait before reading it.", "schema": {"type": "integer"}},
+            },
+        },
         304: {"description": "The answer has the key given in If-None-Match."},
         **problem_responses(400, 401, 408, 413, 415, 422, 429, 500, 503),
     },
@@ -90,7 +118,14 @@ def _check_content(headers: Mapping[bytes, bytes]) -> None:
                 "required": False,
                 "description": "An ETag; if the answer still has it, 304 without a body.",
                 "schema": {"type": "string"},
-            }
+            },
+            {
+                "name": "Prefer",
+                "in": "header",
+                "required": False,
+                "description": "respond-async queues the request and answers 202 with a job.",
+                "schema": {"type": "string"},
+            },
         ],
     },
 )

@@ -60,7 +60,8 @@ def problems(draw: st.DrawFn, *, decades: float = 4.0, unpenalised: bool = True,
     modes = draw(tables(decades=decades, unpenalised=unpenalised))
     rank = float(modes.n_modes)
     whole = st.integers(2, 3000).map(float)
-    sizes = st.one_of(whole, st.sampled_from([rank, rank + 1.0, max(rank - 1.0, 2.0), float(modes.multiplicities[0]) + 1.0]))
+    edges = [rank, rank + 1.0, rank - 1.0, float(modes.multiplicities[0])]
+    sizes = st.one_of(whole, st.sampled_from([max(edge, 2.0) for edge in edges]))
     n_samples = draw(sizes)
     width = draw(st.one_of(st.just(np.inf), sizes, st.just(n_samples))) if finite_width else np.inf
     return Problem(modes, n_samples, draw(or_zero(magnitudes(decades))), width)

@@ -1,0 +1,151 @@
+"""The queue: RQ with the settings under which a crash of any process loses nothing.
+
+Jobs and results are JSON, never pickle. A job's id is content-addressed, so that the same work is queued once. A worker
+renews a lease on the job it executes; when it dies, another one takes the job over once the lease has run out.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Any
+
+import structlog
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry as ConnectionRetry
+from rq import Queue, Retry, Worker
+from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from api_schemas.canonical import canonical_json
+from api_schemas.prediction import PredictionRequest
+from workers.predictions import predict
+
+log = structlog.get_logger("foretell.worker")
+
+CPU_QUEUE = "cpu"
+LEASE_SECONDS = 15
+RENEWAL_SECONDS = 5
+SWEEP_SECONDS = 2
+WORKER_TTL_SECONDS = 20
+"""An idle worker looks for abandoned jobs every 5 s: RQ wakes it 15 s before this runs out."""
+TIME_LIMIT_SECONDS = 600
+KILL_AFTER_SECONDS = 2
+RESULT_TTL_SECONDS = 24 * 3600
+MAX_RETRIES = 3
+
+
+def connect(url: str, *, timeout: float | None = None) -> "Redis":
+    """Connect to the queue's server.
+
+    Args:
+        url: of Redis or Valkey.
+        timeout: seconds for a command; None, for a worker, waits and retries until the server is back.
+    """
+    if timeout is not None:
+        return Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+    patience = ConnectionRetry(ExponentialBackoff(cap=2.0, base=0.1), 60, (RedisConnectionError, RedisTimeoutError))
+    options: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
+    return Redis.from_url(url, health_check_interval=RENEWAL_SECONDS, retry=patience, **options)
+
+
+def submit_prediction(connection: "Redis", request: PredictionRequest, *, key: str) -> Job:
+    """Queue a prediction, or return the job that is doing it or has done it already."""
+    job_id = f"prediction-{key}"
+    queue = Queue(CPU_QUEUE, connection=connection, serializer=JSONSerializer)
+    for _ in range(2):
+        try:
+            return queue.enqueue_call(
+                run_prediction,
+                args=(canonical_json(request).decode(), key),
+                job_id=job_id,
+                unique=True,
+                timeout=TIME_LIMIT_SECONDS,
+                result_ttl=RESULT_TTL_SECONDS,
+                failure_ttl=RESULT_TTL_SECONDS,
+                retry=Retry(max=MAX_RETRIES),
+                description=job_id,
+            )
+        except DuplicateJobError:
+            job = find(connection, job_id)
+            if job is not None and job.get_status() not in (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED):
+                return job
+            if job is not None:
+                job.delete()
+    raise RuntimeError(f"{job_id} can be neither queued nor found")
+
+
+def find(connection: "Redis", job_id: str) -> Job | None:
+    """Return a job by its id."""
+    try:
+        return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
+    except NoSuchJobError:
+        return None
+
+
+def run_prediction(canonical_request: str, key: str) -> str:
+    """Work out a prediction; this is what a worker executes.
+
+    Args:
+        canonical_request: validated when it was queued.
+        key: of the request.
+    """
+    request = PredictionRequest.model_validate_json(canonical_request)
+    return predict(request, key=key).model_dump_json()
+
+
+class LeasedWorker(Worker):
+    """A worker that forks for each job, renews a short lease while it runs, and leaves no orphan behind."""
+
+    def __init__(self, queues: list[str], *, connection: "Redis") -> None:
+        super().__init__(
+            [Queue(name, connection=connection, serializer=JSONSerializer) for name in queues],
+            connection=connection,
+            serializer=JSONSerializer,
+            worker_ttl=WORKER_TTL_SECONDS,
+            maintenance_interval=SWEEP_SECONDS,
+            job_monitoring_interval=RENEWAL_SECONDS,
+            log_job_description=False,
+        )
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 - RQ's signature
+        """Return the length of the lease, where RQ would add a minute."""
+        return LEASE_SECONDS
+
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        """Renew the lease; end a job beyond its time limit here, since a long call into C ignores the alarm."""
+        super().maintain_heartbeats(job, execution)
+        if job.started_at is not None and job.timeout:
+            started = job.started_at.timestamp()
+            elapsed = execution.last_heartbeat.timestamp() - started
+            if elapsed > float(job.timeout) + KILL_AFTER_SECONDS:
+                self.kill_horse()
+
+    def main_work_horse(self, job: Job, queue: Queue) -> None:
+        """Execute a job in the forked process, which the kernel ends with its parent (Linux)."""
+        if sys.platform == "linux":
+            parent = os.getppid()
+            pr_set_pdeathsig = 1
+            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+        super().main_work_horse(job, queue)
+
+
+def work(url: str, *, burst: bool = False) -> None:
+    """Execute jobs until told to stop; SIGTERM lets the current one finish.
+
+    Args:
+        url: of the queue's server.
+        burst: stop once the queue is empty.
+    """
+    connection: Any = connect(url)
+    worker = LeasedWorker([CPU_QUEUE], connection=connection)
+    log.info("worker_started", name=worker.name, queues=[CPU_QUEUE])
+    worker.work(burst=burst, logging_level="WARNING")
+    log.info("worker_stopped", name=worker.name)
