@@ -18,7 +18,9 @@ def main() -> None:
     options = parser.parse_args()
     chosen = options.only or ["solving", "serving", "memory"]
     report = Report()
-    print(f"Python {platform.python_version()}, {platform.machine()}; ratios are against the baseline named beside them\n")
+    print(
+        f"Python {platform.python_version()}, {platform.machine()}; ratios are against the baseline named beside them\n"
+    )
     if "solving" in chosen:
         solving.run(report, quick=options.quick)
     if "serving" in chosen:

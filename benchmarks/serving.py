@@ -59,7 +59,9 @@ def memory(report: Report, *, quick: bool = False) -> None:
     each = (cached - rest) / max(entries, 1) * 1024
     report.add("(d) memory at rest", f"{rest:.0f} MiB")
     report.add(
-        f"(d) after {count} distinct requests", f"{cached:.0f} MiB", result=f"{each:.1f} KiB each, {entries:.0f} kept in memory"
+        f"(d) after {count} distinct requests",
+        f"{cached:.0f} MiB",
+        result=f"{each:.1f} KiB each, {entries:.0f} kept in memory",
     )
 
 
@@ -69,7 +71,17 @@ def bare(name: str) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = ["--port", str(port), "--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools"]
+    options = [
+        "--port",
+        str(port),
+        "--no-access-log",
+        "--log-level",
+        "warning",
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+    ]
     process = subprocess.Popen([sys.executable, "-m", "uvicorn", f"benchmarks.baselines:{name}", *options])
     try:
         deadline = time.monotonic() + 60

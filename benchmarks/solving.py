@@ -18,7 +18,10 @@ def run(report: Report, *, quick: bool = False) -> None:
         eigenvalues = np.ones(1) if n_atoms == 1 else generator.gamma(2.0, 0.5, size=n_atoms)
         counts = np.full(n_atoms, 400.0 if n_atoms == 1 else 1.0)
         modes = Modes(
-            eigenvalues=eigenvalues, multiplicities=counts, energies=counts * eigenvalues / counts.sum(), noise_variance=0.25
+            eigenvalues=eigenvalues,
+            multiplicities=counts,
+            energies=counts * eigenvalues / counts.sum(),
+            noise_variance=0.25,
         )
         n_samples = float(counts.sum())
         solve = median_seconds(lambda: theory.predict_ridge(modes, n_samples, 1e-4), repeats=repeats)  # noqa: B023

@@ -25,7 +25,18 @@ BAR_WIDTH = 60
 def running_service(folder: Path) -> Iterator[str]:
     """Start ``foretell serve`` on a free port and give its address; stop it afterwards."""
     log_file = folder / "service.log"
-    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--log-format", "json", "--data-dir", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "service",
+        "serve",
+        "--port",
+        "0",
+        "--log-format",
+        "json",
+        "--data-dir",
+        str(folder),
+    ]
     with log_file.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
@@ -83,7 +94,9 @@ def post_examples(url: str) -> None:
 
 def draw_double_descent(url: str) -> None:
     """Draw the test error of a barely penalised model over the number of samples: it peaks where n = d."""
-    print("\nDouble descent: test error over n_samples, d = 200, noise variance 0.25, penalty 1e-4 (and at the best penalty)")
+    print(
+        "\nDouble descent: test error over n_samples, d = 200, noise variance 0.25, penalty 1e-4 (and at the best penalty)"
+    )
     for n_samples in (20, 50, 80, 110, 140, 160, 180, 190, 200, 210, 220, 240, 270, 310, 360, 420, 500, 600, 800, 1000):
         regime = {"kind": "regression", "n_samples": n_samples, "n_features": 200, "noise_variance": 0.25}
         errors = []
@@ -100,7 +113,9 @@ def main() -> None:
         print(f"foretell is serving on {url}\n")
         post_examples(url)
         draw_double_descent(url)
-    print("\nThe service has stopped. Real data, predicted from spectrum and target energies against scikit-learn's Ridge:\n")
+    print(
+        "\nThe service has stopped. Real data, predicted from spectrum and target energies against scikit-learn's Ridge:\n"
+    )
     subprocess.run([sys.executable, str(EXAMPLES / "real_data.py")], check=True)
 
 

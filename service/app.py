@@ -127,7 +127,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
             definition = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(definition.pop("$defs", {}))
             schemas[model.__name__] = definition
-        # The validation errors that FastAPI would declare by itself; here they are problems.
+        # FastAPI declares its own validation errors wherever there is a parameter; here these are problems with status 400.
+        for path in document["paths"].values():
+            for operation in path.values():
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
         document["components"]["securitySchemes"] = {

@@ -5,25 +5,25 @@ authorisation and rate limits come first. Other prediction requests are answered
 which would take longer than to solve them. Everything else goes on to FastAPI, with the body read and bounded.
 """
 
+import asyncio
 import hashlib
 import itertools
 import secrets
 import time
+from contextlib import suppress
 from typing import Any
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
 from service.cache import Entry, MemoryCache
 from service.keys import KeyStore
+from service.logs import access_logger
 from service.predicting import Predictor
 from service.problems import MEDIA_TYPE, ProblemException, unexpected
 from service.rate_limits import RateLimits
 from service.routes import predictions
 from service.settings import Settings
-
-log = structlog.get_logger("foretell.access")
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Answered without a key and without limits, for load balancers."""
@@ -61,8 +61,10 @@ class Edge:
         self._keys = keys
         self._limits = limits
         self._body_limit = settings.body_limit
-        self._log_hits = settings.access_log == "all"
-        self._log_others = settings.access_log != "off"
+        self._log = access_logger(settings)
+        quiet = settings.log_level in ("warning", "error")
+        self._log_hits = settings.access_log == "all" and not quiet
+        self._log_others = settings.access_log != "off" and not quiet
         self._id_prefix = secrets.token_hex(6)
         self._id_counter = itertools.count()
         self._hit_requests = metrics.REQUESTS.labels("POST", predictions.PATH, "200")
@@ -265,15 +267,16 @@ class Edge:
             self._log_request(scope, status, started, source=source)
 
     def _log_request(self, scope: Scope, status: int, started: float, *, source: str | None) -> None:
-        log.info(
-            "request",
-            method=scope["method"],
-            path=scope["path"][:200],
-            status=status,
-            milliseconds=round(1e3 * (time.perf_counter() - started), 3),
-            request_id=scope["request_id"],
-            client=scope.get("client_id"),
-            source=source,
+        self._log(
+            {
+                "method": scope["method"],
+                "path": scope["path"][:200],
+                "status": status,
+                "milliseconds": round(1e3 * (time.perf_counter() - started), 3),
+                "request_id": scope["request_id"],
+                "client": scope.get("client_id"),
+                "source": source,
+            }
         )
 
 
@@ -304,10 +307,11 @@ def _given_id(headers: dict[bytes, bytes]) -> str | None:
 
 
 async def _drain(receive: Receive) -> None:
-    deadline = time.monotonic() + LINGER_SECONDS
     size = 0
-    while size < LINGER_BYTES and time.monotonic() < deadline:
-        message: dict[str, Any] = dict(await receive())
-        size += len(message.get("body", b""))
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while size < LINGER_BYTES:
+                message: dict[str, Any] = dict(await receive())
+                size += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return

@@ -37,6 +37,7 @@ LOCK_SECONDS: Final = 10.0
 """How long to wait for a predecessor that is going away to release the folder."""
 FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
+MAX_MEMORY: Final = "1gb"
 MAX_LOG_BYTES: Final = 10_000_000
 MAX_SOCKET_PATH_BYTES: Final = 103
 """`sockaddr_un.sun_path` holds 104 bytes on macOS and 108 on Linux, the closing NUL included."""
@@ -322,7 +323,9 @@ class EmbeddedValkey:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",  # the append-only file holds everything; a snapshot would only double the writes
-            "maxmemory-policy": "noeviction",
+            # Cached answers have a time to live and give way; queued and running jobs have none and never do.
+            "maxmemory": MAX_MEMORY,
+            "maxmemory-policy": "volatile-lru",
         }
         return [word for key, value in settings.items() for word in (f"--{key}", value)]
 

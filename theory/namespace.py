@@ -13,6 +13,7 @@ import numpy as np
 single: Any = SimpleNamespace(
     exp=math.exp,
     log=math.log,
+    hypot=math.hypot,
     sqrt=math.sqrt,
     isfinite=math.isfinite,
     isinf=math.isinf,
@@ -28,6 +29,7 @@ single: Any = SimpleNamespace(
 batch: Any = SimpleNamespace(
     exp=np.exp,
     log=np.log,
+    hypot=np.hypot,
     sqrt=np.sqrt,
     isfinite=np.isfinite,
     isinf=np.isinf,

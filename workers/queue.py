@@ -144,6 +144,7 @@ def work(url: str, *, burst: bool = False) -> None:
         url: of the queue's server.
         burst: stop once the queue is empty.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until RQ installs its own, which finishes the current job
     connection: Any = connect(url)
     worker = LeasedWorker([CPU_QUEUE], connection=connection)
     log.info("worker_started", name=worker.name, queues=[CPU_QUEUE])

@@ -16,7 +16,7 @@ router = APIRouter(tags=["jobs"])
     name="readJob",
     summary="Read a job's status and, once it has ended, its result",
     response_model=Job,
-    responses=problem_responses(401, 404, 429, 500, 503),
+    responses=problem_responses(400, 401, 404, 429, 500, 503),
 )
 async def read_job(
     request: Request,

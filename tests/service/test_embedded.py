@@ -150,7 +150,8 @@ def test_runs_with_the_settings_that_a_queue_needs(folder: Path) -> None:
             "appendfsync": "everysec",
             "aof-load-truncated": "yes",
             "save": "",
-            "maxmemory-policy": "noeviction",
+            "maxmemory": str(2**30),
+            "maxmemory-policy": "volatile-lru",
             "dir": str(folder / "valkey"),
             "logfile": str(folder / "valkey.log"),
         }
@@ -389,12 +390,12 @@ class TestSupervision:
             "        matrix = matrix @ matrix\n"
             "def kill(valkey):\n"
             "    for _ in range(3):\n"
+            "        threading.Thread(target=solve, daemon=True).start()\n"
+            "    for _ in range(3):\n"
             "        pid = valkey.pid\n"
             "        os.kill(pid, signal.SIGKILL)\n"
             "        while valkey.pid in (None, pid) or not embedded._ask(folder / 'valkey.sock', 'PING'):\n"
             "            time.sleep(0.01)\n"
-            "for _ in range(3):\n"
-            "    threading.Thread(target=solve, daemon=True).start()\n"
         )
         with Holder(folder, setup=setup, inside="kill(valkey)") as holder:
             holder.process.communicate(timeout=30)

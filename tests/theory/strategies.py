@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import theory
 
-REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
+REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 """The same examples every run; a search for new ones is made by raising max_examples and dropping derandomize."""
 
 

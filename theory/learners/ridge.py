@@ -71,8 +71,9 @@ def predict_ridge(modes: Modes, n_samples: Any, penalty: Any, *, width: Any = np
     """
     if modes.is_single(n_samples, penalty, width):
         _check_sizes(n_samples > 0.0, width > 0.0, penalty >= 0.0)
-        root = solve_effective_ridge(modes, n_samples, penalty, width=width)
-        return _risks(single, modes, root, float(n_samples), float(width))
+        with np.errstate(all="ignore"):
+            root = solve_effective_ridge(modes, n_samples, penalty, width=width)
+            return _risks(single, modes, root, float(n_samples), float(width))
     _check_sizes(np.greater(n_samples, 0).all(), np.greater(width, 0).all(), np.greater_equal(penalty, 0).all())
     shape = np.broadcast_shapes(modes.eigenvalues.shape[:-1], np.shape(n_samples), np.shape(penalty), np.shape(width))
     per_chunk = max(1, CHUNK_ENTRIES // modes.eigenvalues.shape[-1])
@@ -112,9 +113,11 @@ def _risks(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> R
     spread_per_ridge = xp.sum_modes(modes.multiplicities, kept_resolvent) + tail_per_ridge / xp.where(
         interpolating, k, 1.0
     )
-    spread = k * spread_per_ridge
     mixed_per_ridge = xp.sum_modes(modes.energies, kept_resolvent)
-    mixed = k * mixed_per_ridge
+    # df1 - df2 and T - B; not k times the sums above, which overflow for eigenvalues of 1e-300.
+    kept_shrunk = kept * shrunk
+    spread = xp.sum_modes(modes.multiplicities, kept_shrunk) + tail_per_ridge
+    mixed = xp.sum_modes(modes.energies, kept_shrunk)
     squared_bias = xp.sum_modes(modes.energies, shrunk * shrunk)
 
     # rho = (N - df1) / (N - df2), 1 for infinite width; n (1 - gamma) = n - rho df2 - (1 - rho) df1.
@@ -138,7 +141,8 @@ def _risks(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> R
     # d(objective) / d(penalty), the denominator being width_margin (n - df2) + (n - df1) (df1 - df2) / N.
     slope = width_margin * (n_margin + spread) + n_margin * spread / width
     safe_slope = xp.where(slope > 0.0, slope, 1.0)
-    norm = (spread_per_ridge * (label + mixed) + n_margin * mixed_per_ridge) / safe_slope
+    noisy = xp.where(label + mixed > 0.0, spread_per_ridge * (label + mixed), 0.0)
+    norm = (noisy + xp.where(n_margin > 0.0, n_margin * mixed_per_ridge, 0.0)) / safe_slope
     # Without noise the interpolator recovers the target exactly at the threshold: sum c / xi, for infinite width.
     # Features as many as the modes and no more are too often nearly singular: their weights have no mean square.
     square = (width_margin <= 0.0) & (mixed_per_ridge > 0.0)

@@ -151,10 +151,11 @@ def _bounds(xp: Any, modes: Modes, equation: _Equation, width: Any, gap: Any, on
 def _isotropic_root(xp: Any, source: Any, size: Any, n_modes: Any, mean: Any) -> Any:
     """Solve ``size k - n_modes mean k / (mean + k) = source`` for k, the quadratic's larger root without cancellation."""
     linear = source + (n_modes - size) * mean
-    root = xp.sqrt(linear * linear + 4.0 * size * source * mean)
+    # The discriminant's terms by their roots: at 1e-200 or 1e200 squares would leave the range of doubles.
+    root = xp.hypot(linear, 2.0 * xp.sqrt(size * source) * xp.sqrt(mean))
     positive = linear >= 0.0
     denominator = xp.where(positive, 1.0, root - linear)
-    return xp.where(positive, (linear + root) / (2.0 * size), 2.0 * source * mean / denominator)
+    return xp.where(positive, (linear + root) / (2.0 * size), 2.0 * source * (mean / denominator))
 
 
 def _margin(xp: Any, equation: _Equation, ridge: Any) -> tuple[Any, Any]:
@@ -178,8 +179,9 @@ def _margin(xp: Any, equation: _Equation, ridge: Any) -> tuple[Any, Any]:
 
 def _margin_at_root(xp: Any, equation: _Equation, ridge: Any) -> Any:
     """The margin from the equation itself: A = level / (k (offset + slope A)), the positive root of a quadratic."""
-    per_ridge = equation.level / ridge
-    return 2.0 * per_ridge / (equation.offset + xp.sqrt(equation.offset**2 + 4.0 * equation.slope * per_ridge))
+    offset, slope = equation.offset, equation.slope
+    root = xp.sqrt(equation.level) / xp.sqrt(ridge)  # by roots, as above
+    return 2.0 * root * (root / (offset + xp.hypot(offset, 2.0 * xp.sqrt(slope) * root)))
 
 
 def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, Any, int]:
@@ -214,7 +216,8 @@ def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, 
         power_like = has_level & (value > 0.0) & (steepness < 3.0 * value)
         safe_value = xp.where(power_like, value, safe_level)
         safe_steepness = xp.where(power_like, steepness, 1.0)
-        logarithmic = ridge * xp.exp(xp.log(safe_level / safe_value) * safe_value / safe_steepness)
+        wanted_growth = xp.maximum(safe_level / safe_value, 1e-300)
+        logarithmic = ridge * xp.exp(xp.log(wanted_growth) * safe_value / safe_steepness)
         proposal = xp.where(power_like, logarithmic, ridge * (1.0 - relative))
         settled = settled | (abs(proposal - ridge) <= STEP_TOLERANCE * ridge)
         # Across a gap of many decades Newton only halves k; after PATIENCE every other step halves the bracket.
