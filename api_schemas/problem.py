@@ -30,6 +30,3 @@ class Problem(Schema):
     errors: list[ProblemError] | None = Field(
         default=None, description="For a refused body, what is wrong and where.", examples=[None]
     )
-    supported: list[dict[str, str]] | None = Field(
-        default=None, description="For an unsupported combination, those that would work.", examples=[None]
-    )

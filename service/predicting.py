@@ -116,9 +116,12 @@ class Predictor:
         except BaseException as error:
             if not future.done():
                 # Those who wait for this answer fail alike; a cancelled request must not cancel theirs.
-                future.set_exception(
-                    error if isinstance(error, Exception) else ProblemException("unavailable", "cancelled")
+                cut_short = ProblemException(
+                    "unavailable",
+                    "an equal request that this one waited for was cut short; try again",
+                    headers={"Retry-After": "1"},
                 )
+                future.set_exception(error if isinstance(error, Exception) else cut_short)
                 future.exception()
             raise
         else:

@@ -47,9 +47,7 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
     Raises:
         Refused: the theory's assumptions do not hold for it.
     """
-    with np.errstate(all="ignore"):  # what leaves double precision here is refused on the next line
-        modes = mode_table(request)
-    _check_scales(request, modes)
+    modes = mode_table(request)
     learner = request.model.learner
     risks = LEARNERS[learner.kind].evaluate(modes, request.regime.n_samples, learner.penalty)
     effective = Effective(ridge=_finite(risks.effective_ridge), df1=risks.df1, df2=risks.df2)
@@ -85,12 +83,16 @@ def mode_table(request: PredictionRequest) -> Modes:
     """Build the mode table of a request's features in its regime.
 
     Raises:
-        Refused: the parts do not fit together.
+        Refused: the parts do not fit together, or their numbers lie too far apart.
     """
     regime, model = request.regime, request.model
-    if isinstance(regime, EigenspectrumRegime):
-        return _from_eigenspectrum(regime, fit_intercept=model.fit_intercept)
-    return _from_regression(regime, features=model.features.kind, fit_intercept=model.fit_intercept)
+    with np.errstate(all="ignore"):  # what leaves double precision here is refused below
+        if isinstance(regime, EigenspectrumRegime):
+            modes = _from_eigenspectrum(regime, fit_intercept=model.fit_intercept)
+        else:
+            modes = _from_regression(regime, features=model.features.kind, fit_intercept=model.fit_intercept)
+    _check_scales(request, modes)
+    return modes
 
 
 def sources_of(request: PredictionRequest) -> list[Source]:

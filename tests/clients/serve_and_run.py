@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.running import RunningService  # noqa: E402 - found by the line above
+from tests.running import RunningService
 
 work = Path(sys.argv[1])
 here = Path(__file__).parent

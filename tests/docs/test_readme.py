@@ -1,5 +1,6 @@
 """What the README tells people to type works; `make demo` and `make test` themselves are run by .ci/run."""
 
+import doctest
 import json
 import re
 import subprocess
@@ -21,7 +22,7 @@ def test_the_curl_command_prints_the_answer_that_is_shown(service: RunningServic
     [command] = [block for block in blocks("sh") if "curl" in block]
     assert "http://127.0.0.1:8000" in command
     local = command.replace("http://127.0.0.1:8000", service.url)
-    answer = json.loads(subprocess.run(local, shell=True, check=True, capture_output=True, timeout=60).stdout)  # noqa: S602
+    answer = json.loads(subprocess.run(local, shell=True, check=True, capture_output=True, timeout=60).stdout)
     [shown] = blocks("jsonc")
     for name in ("test_error", "excess_risk", "train_error", "bias", "variance", "estimator_norm_squared"):
         stated = float(re.search(rf'"{name}": ([\d.]+)', shown).group(1))  # type: ignore[union-attr]
@@ -51,8 +52,6 @@ def test_make_has_the_targets_that_are_named() -> None:
 
 
 def test_the_public_face_of_the_theory_is_a_working_example() -> None:
-    import doctest
-
     result = doctest.testmod(theory)
     assert result.attempted > 0
     assert result.failed == 0

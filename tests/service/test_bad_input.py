@@ -151,7 +151,11 @@ class TestVocabulary:
                 "/regime/covariance/eigenvalues/1",
                 "must be a number, got '5'",
             ),
-            (regression({"kind": "discrete", "eigenvalues": [], "weights": [1]}), "/regime/covariance/eigenvalues", "at least 1"),
+            (
+                regression({"kind": "discrete", "eigenvalues": [], "weights": [1]}),
+                "/regime/covariance/eigenvalues",
+                "at least 1",
+            ),
             (regression({"kind": "ar1", "correlation": 1}), "/regime/covariance/correlation", "must be below 1"),
             (regression({"kind": "spiked", "spikes": 30}), "/regime/covariance/spikes", "must be an array"),
             (regression({"kind": "explicit", "eigenvalues": [1, -1]}), "/regime/covariance/eigenvalues/1", "at least 0"),
@@ -350,7 +354,7 @@ class TestContentType:
     @pytest.mark.parametrize(
         "content_type",
         ["text/plain", "application/x-www-form-urlencoded", "application/problem+json", "application/json; charset=latin-1",
-         "multipart/form-data; boundary=x", "*/*", "json", "application/jsonx", "\xff"],
+         "multipart/form-data; boundary=x", "*/*", "json", "application/jsonx"],
     )  # fmt: skip
     def test_another_is_415(self, service: RunningService, content_type: str) -> None:
         problem = assert_problem(post(service, BODY, Content_Type=content_type), 415, "unsupported_media_type")
@@ -379,9 +383,10 @@ class TestPaths:
         [
             "/v1/predictions/", "/v1", "/v2/predictions", "/v1/Predictions", "//v1/predictions", "/v1/predictions%2F",
             "/v1/predictions;x=1", "/v1/predictions%00", "/%00", "/%ff%fe", "/nothing%0d%0aSet-Cookie:%20a=b",
-            "/docs/assets/", "/docs/assets/index.html", "/docs/assets/../../pyproject.toml", "/docs/assets/..%2f..%2fpyproject.toml",
-            "/docs/assets/%2e%2e/%2e%2e/pyproject.toml", "/docs/assets/%2fetc%2fpasswd", "/docs/assets/....//pyproject.toml",
-            "/" + "a" * 30_000,
+            "/docs/assets/", "/docs/assets/index.html", "/docs/assets/../../pyproject.toml",
+            "/docs/assets/....//pyproject.toml",
+            "/docs/assets/..%2f..%2fpyproject.toml", "/docs/assets/%2e%2e/%2e%2e/pyproject.toml",
+            "/docs/assets/%2fetc%2fpasswd", "/" + "a" * 30_000,
         ],
         ids=lambda path: path[:40],
     )  # fmt: skip
@@ -558,7 +563,8 @@ class TestUnusualButRight:
 
 class TestSlowWriters:
     @pytest.fixture(scope="class")
-    def hasty(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    @classmethod
+    def hasty(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
         """A service that gives a request one second to arrive."""
         with RunningService(tmp_path_factory.mktemp("hasty"), receive_timeout="1") as running:
             yield running
@@ -625,16 +631,25 @@ class TestSlowWriters:
 
 
 FULL = [
-    EXAMPLE | {"model": {"features": {"kind": "linear"}, "fit_intercept": True, "learner": {"kind": "ridge", "penalty": 0.1}}},
+    changed("/model/fit_intercept", True),
     changed("/regime/tail_trace", 0.5, request=EIGENSPECTRUM),
-    regression({"kind": "discrete", "eigenvalues": [1, 5], "weights": [0.5, 0.5]},
-               target={"signal_variance": 1.0, "alignment": {"kind": "energies", "values": [0.75, 0.25]}, "nonlinear_variance": 0.1, "mean": 0.5}),
-    regression({"kind": "power_law", "exponent": 1.5, "scale": 1.0}, target={"alignment": {"kind": "source", "exponent": 0.4}}),
+    regression(
+        {"kind": "discrete", "eigenvalues": [1, 5], "weights": [0.5, 0.5]},
+        target={
+            "signal_variance": 1.0,
+            "alignment": {"kind": "energies", "values": [0.75, 0.25]},
+            "nonlinear_variance": 0.1,
+            "mean": 0.5,
+        },
+    ),
+    regression(
+        {"kind": "power_law", "exponent": 1.5, "scale": 1.0}, target={"alignment": {"kind": "source", "exponent": 0.4}}
+    ),
     regression({"kind": "spiked", "bulk_variance": 1.0, "spikes": [30, 10]}),
     regression({"kind": "ar1", "correlation": 0.5}),
     regression({"kind": "explicit", "eigenvalues": [3.0, 1.0, 0.5]}, n_features=3),
     regression({"kind": "isotropic", "variance": 2.0}, target={"alignment": {"kind": "isotropic"}}),
-]  # fmt: skip
+]
 
 
 def pointers(value: Any, at: str = "") -> Iterator[str]:
@@ -665,9 +680,14 @@ class TestAnythingAnywhere:
     """The application in this process: many requests, each a real one but for the socket."""
 
     @pytest.fixture(scope="class")
-    def post(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    @classmethod
+    def post(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         folder: Path = tmp_path_factory.mktemp("in_process")
-        app = create_app(Settings(data_dir=folder, access_log="off"), redis_url=f"unix://{folder}/no.sock")
+        app = create_app(
+            Settings(data_dir=folder, access_log="off"),
+            cache_url=f"unix://{folder}/no.sock",
+            queue_url=f"unix://{folder}/no.sock",
+        )
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://foretell")
         with asyncio.Runner() as runner:
 

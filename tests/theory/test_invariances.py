@@ -167,7 +167,7 @@ def test_the_effective_ridge_falls_with_more_features(problem: Problem, sizes: l
 
 
 @REPRODUCIBLE
-@given(problems(decades=100.0))
+@given(problems(decades=100.0, below=300.0))
 def test_any_admissible_problem_has_a_finite_answer_or_a_status_that_says_why(problem: Problem) -> None:
     prediction = problem.predict()
     assert prediction.status in {"converged", "divergent"}
@@ -176,6 +176,7 @@ def test_any_admissible_problem_has_a_finite_answer_or_a_status_that_says_why(pr
     assert np.all(np.asarray(values) >= 0.0)
     if prediction.status == "converged":
         # Only the weights may diverge alone: as many features as modes, regression.md 0.5.
+        # And they overflow where 1e100 is learned through a variance of 1e-300.
         finite = [value for name, value in zip(OUTPUTS, values, strict=True) if name != "estimator_norm_squared"]
         assert np.all(np.isfinite(finite))
         assert prediction.test_error >= problem.modes.noise_variance
@@ -185,7 +186,7 @@ def test_any_admissible_problem_has_a_finite_answer_or_a_status_that_says_why(pr
 
 
 @REPRODUCIBLE
-@given(problems(decades=100.0))
+@given(problems(decades=100.0, below=300.0))
 def test_any_admissible_problem_in_a_batch_of_one(problem: Problem) -> None:
     modes = problem.modes
     row = replaced(modes, **{name: getattr(modes, name)[None] for name in ("eigenvalues", "multiplicities", "energies")})
