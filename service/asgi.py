@@ -1,6 +1,7 @@
 """The application for an ASGI server, configured from the environment: ``uvicorn --factory service.asgi:create``."""
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -30,6 +31,9 @@ def create() -> Edge:
         raise UnsafeConfiguration(
             "set FORETELL_REDIS_URL, or start the service with 'foretell serve', which brings its own"
         )
+    # What is loaded by now stays; sweeping it, or the cached answers, for garbage over and over would only take time.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     structlog.get_logger("foretell.service").info("api_started", version=VERSION)
     return create_app(settings, cache_url=settings.cache_url or queue_url, queue_url=queue_url)
 

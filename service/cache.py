@@ -6,6 +6,7 @@ from service import metrics
 
 ENTRY_OVERHEAD = 700
 """Bytes that an entry takes beside its body: measured with 10^5 entries of one digest each."""
+HIT = (b"cache-status", b"foretell; hit; detail=memory")
 MAX_DIGESTS = 8
 """Spellings remembered for one answer; a client that writes a request in ever new ways does not grow the memory."""
 
@@ -13,7 +14,7 @@ MAX_DIGESTS = 8
 class Entry:
     """One answer, ready to send."""
 
-    __slots__ = ("body", "digests", "etag", "headers", "key")
+    __slots__ = ("body", "digests", "etag", "headers", "hit_headers", "key")
 
     def __init__(self, key: str, body: bytes) -> None:
         self.key = key
@@ -24,6 +25,7 @@ class Entry:
             (b"content-length", str(len(body)).encode()),
             (b"etag", self.etag),
         )
+        self.hit_headers = (*self.headers, HIT)
         self.digests: list[bytes] = []
 
     @property

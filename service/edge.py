@@ -27,7 +27,6 @@ from service.settings import Settings
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Answered without a key and without limits, for load balancers."""
-HIT = (b"cache-status", predictions.CACHE_STATUS["memory"])
 LINGER_SECONDS = 1.0
 LINGER_BYTES = 64 * 2**20
 
@@ -67,9 +66,7 @@ class Edge:
         self._log_others = settings.access_log != "off" and not quiet
         self._id_prefix = secrets.token_hex(6)
         self._id_counter = itertools.count()
-        self._hit_requests = metrics.REQUESTS.labels("POST", predictions.PATH, "200")
-        self._hit_latency = metrics.LATENCY.labels(predictions.PATH)
-        self._hits = metrics.CACHE.labels("memory")
+        self._hits = metrics.HitMeter("POST", predictions.PATH)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -107,12 +104,10 @@ class Edge:
         await self._pass_on(scope, receive, send, body, started)
 
     async def _send_hit(self, entry: Entry, scope: Scope, send: Send, started: float) -> None:
-        headers = [*entry.headers, HIT, (b"x-request-id", scope["request_id"].encode())]
+        headers = [*entry.hit_headers, (b"x-request-id", scope["request_id"].encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": entry.body})
-        self._hit_requests.inc()
-        self._hits.inc()
-        self._hit_latency.observe(time.perf_counter() - started)
+        self._hits.add(time.perf_counter() - started)
         if self._log_hits:
             self._log_request(scope, 200, started, source="memory")
 
@@ -261,8 +256,8 @@ class Edge:
         if route is None:
             known = scope["path"] == predictions.PATH
             route = predictions.PATH if known else getattr(scope.get("route"), "path", None) or "other"
-        metrics.REQUESTS.labels(method if method in _METHODS else "other", route, str(status)).inc()
-        metrics.LATENCY.labels(route).observe(time.perf_counter() - started)
+        metrics.labelled(metrics.REQUESTS, method if method in _METHODS else "other", route, str(status)).inc()
+        metrics.labelled(metrics.LATENCY, route).observe(time.perf_counter() - started)
         if self._log_others:
             self._log_request(scope, status, started, source=source)
 

@@ -2,8 +2,8 @@
 
 import logging
 import sys
+import time
 from collections.abc import Callable, MutableMapping
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -49,9 +49,16 @@ def access_logger(settings: Settings) -> Callable[[dict[str, Any]], object]:
         log = structlog.get_logger("foretell.access")
         return lambda fields: log.info("request", **fields)
 
+    second, stamp = 0, ""
+
     def write(fields: dict[str, Any]) -> object:
-        line = {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "event": "request"} | fields
-        return sys.stderr.write(_json(line) + "\n")
+        nonlocal second, stamp
+        now = time.time()
+        if int(now) != second:
+            second = int(now)
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        timestamp = f"{stamp}.{int(1e6 * (now - second)):06d}Z"
+        return sys.stderr.write(_json({"timestamp": timestamp, "level": "info", "event": "request"} | fields) + "\n")
 
     return write
 

@@ -20,19 +20,20 @@ from service.jobs import Jobs
 from service.problems import ProblemException, from_validation, refused
 from service.settings import Settings
 from service.shared_cache import SharedCache
-from workers.predictions import Refused, key_of, mode_table, n_modes, predict
+from workers.predictions import Refused, key_of, mode_table, predict
 
 log = structlog.get_logger("foretell.service")
 
 INLINE_BYTES = 32 * 1024
-"""Larger bodies are parsed in a thread."""
+"""Larger bodies, which may spell out more than some 10^4 modes, are parsed and solved in a thread."""
 MAX_FIELDS = 1000
 """More fields than any request has; each unknown one would cost an error record."""
-INLINE_MODES = 20_000
-"""Requests with more modes than this, about a millisecond of work, are solved in a thread."""
 
 
-@dataclass(frozen=True)
+_CONTAINERS = (dict, list)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer and where it came from: memory, redis, solved, or shared with a concurrent request."""
 
@@ -69,20 +70,12 @@ class Predictor:
         Raises:
             ProblemException: the body is refused, or the answer took too long.
         """
-        try:
-            async with asyncio.timeout(self._time_limit):
-                if len(body) <= INLINE_BYTES:
-                    request = parse(body)
-                    key = key_of(request)
-                else:
-                    request, key = await self._in_thread(_parse_with_key, body)
-                answer = await self._find(request, key, fresh=fresh)
-        except TimeoutError:
-            raise ProblemException(
-                "time_limit",
-                f"no answer within {self._time_limit:g} s; use fewer modes, or try again when the service is less busy",
-                headers={"Retry-After": "1"},
-            ) from None
+        if len(body) <= INLINE_BYTES:
+            # Under two milliseconds of work that nothing could interrupt; Redis has a time limit of its own.
+            request, key = _parse_with_key(body)
+            answer = await self._find(request, key, fresh=fresh, inline=True)
+        else:
+            answer = await self._answer_in_thread(body, fresh=fresh)
         if digest is not None:
             self._memory.remember(digest, answer.entry)
         return answer
@@ -101,7 +94,19 @@ class Predictor:
             await self._in_thread(check, request)
         return await self._jobs.submit(request, key=key)
 
-    async def _find(self, request: PredictionRequest, key: str, *, fresh: bool) -> Answer:
+    async def _answer_in_thread(self, body: bytes, *, fresh: bool) -> Answer:
+        try:
+            async with asyncio.timeout(self._time_limit):
+                request, key = await self._in_thread(_parse_with_key, body)
+                return await self._find(request, key, fresh=fresh, inline=False)
+        except TimeoutError:
+            raise ProblemException(
+                "time_limit",
+                f"no answer within {self._time_limit:g} s; use fewer modes, or try again when the service is less busy",
+                headers={"Retry-After": "1"},
+            ) from None
+
+    async def _find(self, request: PredictionRequest, key: str, *, fresh: bool, inline: bool) -> Answer:
         if not fresh:
             entry = self._memory.by_key(key)
             if entry is not None:
@@ -112,7 +117,7 @@ class Predictor:
         future: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
         self._under_way[key] = future
         try:
-            answer = await self._look_up_or_solve(request, key, fresh=fresh)
+            answer = await self._look_up_or_solve(request, key, fresh=fresh, inline=inline)
         except BaseException as error:
             if not future.done():
                 # Those who wait for this answer fail alike; a cancelled request must not cancel theirs.
@@ -132,15 +137,12 @@ class Predictor:
             if self._under_way.get(key) is future:
                 del self._under_way[key]
 
-    async def _look_up_or_solve(self, request: PredictionRequest, key: str, *, fresh: bool) -> Answer:
+    async def _look_up_or_solve(self, request: PredictionRequest, key: str, *, fresh: bool, inline: bool) -> Answer:
         body = None if fresh else await self._shared.get(key)
         source = "redis"
         if body is None:
             source = "solved"
-            if n_modes(request) <= INLINE_MODES:
-                body = solve(request, key)
-            else:
-                body = await self._in_thread(solve, request, key)
+            body = solve(request, key) if inline else await self._in_thread(solve, request, key)
             self._shared.put(key, body)
         entry = Entry(key, body)
         self._memory.put(entry)
@@ -190,7 +192,7 @@ def solve(request: PredictionRequest, key: str) -> bytes:
         raise refused(refusal.pointer, refusal.detail) from None
     body: bytes = prediction.__pydantic_serializer__.to_json(prediction)
     metrics.SOLVE_SECONDS.observe(time.perf_counter() - started)
-    metrics.PREDICTIONS.labels(prediction.status).inc()
+    metrics.labelled(metrics.PREDICTIONS, prediction.status).inc()
     if prediction.status == "not_converged":
         log.warning("not_converged", key=key, residual=prediction.numerics.residual)
     return body
@@ -213,12 +215,18 @@ def _parse_with_key(body: bytes) -> tuple[PredictionRequest, str]:
     return request, key_of(request)
 
 
-def _count_keys(value: Any) -> int:
-    if type(value) is dict:
-        return len(value) + sum(_count_keys(child) for child in value.values() if type(child) in (dict, list))
-    if type(value) is list and value and type(value[0]) in (dict, list):
-        return sum(_count_keys(child) for child in value)
-    return 0
+def _count_keys(data: Any) -> int:
+    """Count the keys of all objects but those in arrays that begin with a scalar, which no admissible body has."""
+    count = 0
+    pending = [data]
+    while pending:
+        value = pending.pop()
+        if type(value) is dict:
+            count += len(value)
+            pending += [child for child in value.values() if type(child) in _CONTAINERS]
+        elif type(value) is list and value and type(value[0]) in _CONTAINERS:
+            pending += value
+    return count
 
 
 def _refuse_duplicates(body: bytes) -> None:

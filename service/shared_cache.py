@@ -1,4 +1,4 @@
-"""Answers shared between processes through Redis: batched reads and writes, and life goes on without it."""
+"""Answers shared between processes through Redis, in batches; and life goes on without it."""
 
 import asyncio
 from collections import OrderedDict
@@ -19,6 +19,10 @@ log = structlog.get_logger("foretell.redis")
 PREFIX = "foretell:prediction:"
 MAX_PENDING_WRITES = 10_000
 MAX_WRITE_BATCH = 256
+WRITE_ALL = """
+for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1]) end
+"""
+"""Sets all keys in one command with one reply; replies are what costs the client time."""
 FIRST_RETRY = 0.1
 LAST_RETRY = 2.0
 
@@ -26,8 +30,8 @@ LAST_RETRY = 2.0
 class SharedCache:
     """Reads and writes answers in Redis; never fails and never waits longer than its timeout.
 
-    Reads that arrive in one turn of the event loop share one MGET; writes are queued and pipelined behind the answers.
-    After an error nothing is asked of Redis until a background PING succeeds again.
+    One exchange with Redis is under way at a time; what is asked meanwhile is gathered into the next one, whose cost it
+    then shares. After an error nothing is asked of Redis until a background PING succeeds again.
 
     Args:
         url: of the Redis or Valkey server.
@@ -41,14 +45,13 @@ class SharedCache:
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
-            max_connections=4,
             client_name="foretell-api",
         )
         self._ttl = ttl
         self._reads: dict[str, asyncio.Future[bytes | None]] = {}
         self._writes: OrderedDict[str, bytes] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writing = False
+        self._exchanging = False
         self._reconnecting = False
         self.up = False
 
@@ -64,7 +67,7 @@ class SharedCache:
         """Write what is queued, as far as Redis is there, and disconnect."""
         with suppress(Exception):
             while self.up and self._writes:
-                await self._write_batch()
+                await self._exchange_once()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -77,11 +80,8 @@ class SharedCache:
             return None
         future = self._reads.get(key)
         if future is None:
-            loop = asyncio.get_running_loop()
-            future = loop.create_future()
-            if not self._reads:
-                loop.call_soon(self._spawn_read)
-            self._reads[key] = future
+            future = self._reads[key] = asyncio.get_running_loop().create_future()
+            self._exchange_soon()
         return await asyncio.shield(future)
 
     def put(self, key: str, body: bytes) -> None:
@@ -90,49 +90,54 @@ class SharedCache:
             metrics.REDIS_DROPPED.inc()
             return
         self._writes[key] = body
-        if not self._writing:
-            self._writing = True
-            self._spawn(self._write())
+        self._exchange_soon()
+
+    def _exchange_soon(self) -> None:
+        if not self._exchanging:
+            self._exchanging = True
+            self._spawn(self._exchange())
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _spawn_read(self) -> None:
-        self._spawn(self._read())
+    async def _exchange(self) -> None:
+        try:
+            while self.up and (self._reads or self._writes):
+                await self._exchange_once()
+        finally:
+            self._exchanging = False
+            for future in self._reads.values():
+                if not future.done():
+                    future.set_result(None)
+            self._reads.clear()
 
-    async def _read(self) -> None:
+    async def _exchange_once(self) -> None:
         reads, self._reads = self._reads, {}
+        writes = [self._writes.popitem(last=False) for _ in range(min(len(self._writes), MAX_WRITE_BATCH))]
+        pipeline = self._client.pipeline(transaction=False)
+        if writes:
+            pipeline.eval(
+                WRITE_ALL, len(writes), *(PREFIX + key for key, _ in writes), self._ttl, *(body for _, body in writes)
+            )
+        if reads:
+            pipeline.mget([PREFIX + key for key in reads])
         values: list[Any] = [None] * len(reads)
         try:
-            values = await self._client.mget([PREFIX + key for key in reads])
+            results = await pipeline.execute(raise_on_error=False)
+            # A server at its memory limit refuses writes; that is a full cache, not an absent one.
+            if writes and isinstance(results[0], Exception):
+                metrics.REDIS_DROPPED.inc(len(writes))
+            if reads and isinstance(results[-1], list):
+                values = results[-1]
         except (RedisError, OSError, TimeoutError) as error:
+            metrics.REDIS_DROPPED.inc(len(writes))
             self._lost(error)
         finally:
             for (key, future), value in zip(reads.items(), values, strict=True):
                 if not future.done():
                     future.set_result(value if value is not None and _is_answer(key, value) else None)
-
-    async def _write(self) -> None:
-        try:
-            while self._writes and self.up:
-                await self._write_batch()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._lost(error)
-        finally:
-            self._writing = False
-
-    async def _write_batch(self) -> None:
-        batch = [self._writes.popitem(last=False) for _ in range(min(len(self._writes), MAX_WRITE_BATCH))]
-        pipeline = self._client.pipeline(transaction=False)
-        for key, body in batch:
-            pipeline.set(PREFIX + key, body, ex=self._ttl)
-        # A server at its memory limit answers OOM to each write; that is a full cache, not an absent one.
-        results = await pipeline.execute(raise_on_error=False)
-        failed = sum(isinstance(result, Exception) for result in results)
-        if failed:
-            metrics.REDIS_DROPPED.inc(failed)
 
     def _lost(self, error: Exception) -> None:
         metrics.REDIS_ERRORS.inc()

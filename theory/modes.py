@@ -75,14 +75,13 @@ class Modes:
             eigenvalues = np.where(null, 1.0, eigenvalues)
             multiplicities = np.where(null, 0.0, multiplicities)
             energies = np.where(null, 0.0, energies)
-        n_modes = np.vecdot(multiplicities, np.ones(eigenvalues.shape[-1]))
+        n_modes, energy = multiplicities.sum(-1), energies.sum(-1)
         bulk_trace = np.vecdot(multiplicities, eigenvalues)
         inverse_trace = np.vecdot(multiplicities, 1.0 / eigenvalues)
-        energy = np.vecdot(energies, np.ones(eigenvalues.shape[-1]))
         for name, least, total in (
-            ("eigenvalues", eigenvalues.min(), bulk_trace),
-            ("multiplicities", multiplicities.min(), n_modes),
-            ("energies", energies.min(), energy),
+            ("eigenvalues", _least(eigenvalues), bulk_trace),
+            ("multiplicities", _least(multiplicities), n_modes),
+            ("energies", _least(energies), energy),
             ("tail_trace", self.tail_trace, self.tail_trace),
             ("unlearnable_variance", unlearnable, unlearnable),
             ("noise_variance", self.noise_variance, self.noise_variance),
@@ -131,3 +130,8 @@ class Modes:
             noise_variance=noise,
             n_unpenalised=self.n_unpenalised,
         )
+
+
+def _least(values: Vector) -> float:
+    """Return the least entry; of a few entries without the overhead of a reduction. NaN may pass: sums reveal it."""
+    return min(values.tolist()) if values.ndim == 1 and values.size <= 64 else float(values.min())

@@ -13,7 +13,7 @@ Vector = npt.NDArray[np.float64]
 
 def isotropic(spectrum: Spectrum, *, signal_variance: float) -> Vector:
     """The weight vector has the same expected square in every direction, so energies follow the eigenvalues."""
-    return _normalised(spectrum, spectrum.eigenvalues * spectrum.multiplicities, signal_variance)
+    return _normalised(spectrum.eigenvalues * spectrum.multiplicities, signal_variance)
 
 
 def source(spectrum: Spectrum, *, signal_variance: float, exponent: float, covariance_exponent: float) -> Vector:
@@ -32,7 +32,7 @@ def source(spectrum: Spectrum, *, signal_variance: float, exponent: float, covar
             "a source alignment needs a power_law covariance; use alignment.kind = 'energies'", argument="kind"
         )
     decay = spectrum.index ** -(1.0 + 2.0 * covariance_exponent * exponent)
-    return _normalised(spectrum, decay * spectrum.multiplicities, signal_variance)
+    return _normalised(decay * spectrum.multiplicities, signal_variance)
 
 
 def energies(spectrum: Spectrum, *, signal_variance: float, values: npt.ArrayLike) -> Vector:
@@ -60,22 +60,27 @@ def energies(spectrum: Spectrum, *, signal_variance: float, values: npt.ArrayLik
         group = by_appearance[inverse]
         total = np.bincount(group, weights=spectrum.multiplicities)
         shares = shares[group] * spectrum.multiplicities / np.where(total > 0, total, 1.0)[group]
-    return _normalised(spectrum, shares, signal_variance)
+    if signal_variance > 0.0:
+        _refuse_stray(spectrum, shares)
+    return _normalised(shares, signal_variance)
 
 
-def _normalised(spectrum: Spectrum, proportions: Vector, signal_variance: float) -> Vector:
+def _normalised(proportions: Vector, signal_variance: float) -> Vector:
+    """Scale energies so that they sum to the signal's variance."""
     if signal_variance == 0.0:
-        return np.zeros_like(spectrum.eigenvalues)
+        return np.zeros_like(proportions)
+    total = float(proportions.sum())
+    if total == 0.0:
+        raise InadmissibleProblem(
+            "signal_variance is positive but no direction has energy: set it to 0, or raise an eigenvalue or an energy"
+        )
+    scaled: Vector = proportions / total * signal_variance
+    return scaled
+
+
+def _refuse_stray(spectrum: Spectrum, proportions: Vector) -> None:
     if np.any((proportions > 0) & ((spectrum.eigenvalues == 0) | (spectrum.multiplicities == 0))):
         raise InadmissibleProblem(
             "a linear target has no energy where the inputs have no variance: give the zero eigenvalues the energy 0,"
             " or count that part as target.nonlinear_variance"
         )
-    largest = float(proportions.max())
-    if largest == 0.0:
-        raise InadmissibleProblem(
-            "signal_variance is positive but every energy is 0: set signal_variance to 0 or raise one"
-        )
-    scaled = proportions / largest
-    energies_of_modes: Vector = signal_variance * (scaled / scaled.sum())
-    return energies_of_modes

@@ -69,16 +69,6 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
     )
 
 
-def n_modes(request: PredictionRequest) -> int:
-    """Estimate how many modes the sums for this request run over, before building them."""
-    regime = request.regime
-    if isinstance(regime, EigenspectrumRegime):
-        return len(regime.eigenvalues)
-    sizes = [len(value) for value in regime.covariance.__dict__.values() if isinstance(value, list)]
-    alignment = getattr(regime.target.alignment, "values", ())
-    return max([*sizes, len(alignment), 400])
-
-
 def mode_table(request: PredictionRequest) -> Modes:
     """Build the mode table of a request's features in its regime.
 

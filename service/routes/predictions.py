@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from api_schemas.job import Job
 from api_schemas.prediction import Prediction, PredictionRequest
 from service import metrics
+from service.cache import HIT
 from service.predicting import Predictor
 from service.problems import ProblemException
 from service.responses import Reply, problem_responses
@@ -15,7 +16,7 @@ from service.responses import Reply, problem_responses
 PATH = "/v1/predictions"
 JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 CACHE_STATUS = {
-    "memory": b"foretell; hit; detail=memory",
+    "memory": HIT[1],
     "redis": b"foretell; hit; detail=redis",
     "concurrent": b"foretell; fwd=uri-miss; collapsed",
     "solved": b"foretell; fwd=uri-miss; stored",
@@ -49,7 +50,7 @@ async def reply(predictor: Predictor, headers: Mapping[bytes, bytes], body: byte
     fresh = b"no-cache" in directives or b"no-store" in directives
     answer = await predictor.answer(body, digest, fresh=fresh)
     source = "refreshed" if fresh and answer.source == "solved" else answer.source
-    metrics.CACHE.labels(source).inc()
+    metrics.labelled(metrics.CACHE, source).inc()
     entry, cache_status = answer.entry, (b"cache-status", CACHE_STATUS[source])
     if_none_match = headers.get(b"if-none-match")
     if if_none_match is not None and (if_none_match.strip() == b"*" or entry.etag in if_none_match):

@@ -10,9 +10,7 @@ from tests.theory.oracles import isotropic_by_marchenko_pastur, mei_montanari_ri
 
 
 def isotropic(n_features: float, *, variance: float = 1.0, signal: float = 1.0, noise: float = 0.25) -> theory.Modes:
-    return theory.Modes(
-        eigenvalues=[variance], multiplicities=[n_features], energies=[signal], noise_variance=noise
-    )
+    return theory.Modes(eigenvalues=[variance], multiplicities=[n_features], energies=[signal], noise_variance=noise)
 
 
 GENERAL = theory.Modes(
@@ -151,14 +149,14 @@ def test_random_features_match_mei_montanari_anywhere(seed: int) -> None:
 THRESHOLD_TABLES = [
     theory.Modes(eigenvalues=[1.0], multiplicities=[1.0], energies=[1.0], noise_variance=0.5),
     theory.Modes(eigenvalues=[1.0, 5.0], multiplicities=[0.5, 0.5], energies=[1.5, 0.5], noise_variance=0.5),
-    theory.Modes(eigenvalues=[0.1, 1.0, 9.0], multiplicities=[1.0, 2.0, 4.0], energies=[0.1, 2.0, 1.0], noise_variance=2.0),
+    theory.Modes(
+        eigenvalues=[0.1, 1.0, 9.0], multiplicities=[1.0, 2.0, 4.0], energies=[0.1, 2.0, 1.0], noise_variance=2.0
+    ),
 ]
 
 
 @pytest.mark.parametrize("penalty", [1e-12, 1e-20, 1e-28])
-@pytest.mark.parametrize(
-    ("modes", "printed"), list(zip(THRESHOLD_TABLES, [0.25, 0.322749, None], strict=True))
-)
+@pytest.mark.parametrize(("modes", "printed"), list(zip(THRESHOLD_TABLES, [0.25, 0.322749, None], strict=True)))
 def test_error_at_the_threshold_grows_like_one_over_root_penalty(
     modes: theory.Modes, printed: float | None, penalty: float
 ) -> None:
@@ -212,9 +210,7 @@ def test_threshold_without_noise_and_finite_width_keeps_the_limit_of_the_norm() 
 
 def test_the_intercept_alone_is_the_mean_of_the_labels() -> None:
     # No feature has variance: the mean of n labels has variance v / n about the true one.
-    modes = theory.Modes(
-        eigenvalues=[0.0], multiplicities=[5.0], energies=[0.0], noise_variance=2.0, n_unpenalised=1
-    )
+    modes = theory.Modes(eigenvalues=[0.0], multiplicities=[5.0], energies=[0.0], noise_variance=2.0, n_unpenalised=1)
     prediction = theory.predict_ridge(modes, 10.0, 0.5)
     np.testing.assert_allclose(prediction.test_error, 2.0 * 10.0 / 9.0, rtol=1e-14)
     np.testing.assert_allclose(prediction.train_error, 2.0 * 9.0 / 10.0, rtol=1e-14)

@@ -149,7 +149,9 @@ def test_anything(decades: float, seed: int) -> None:
         )
         rank = max(float(modes.n_modes), 1.0)
         near = rank * (1.0 + 10.0 ** rng.uniform(-12, -1))
-        n_samples = float(rng.choice([rng.integers(2, 2000), rank, multiplicities[0], near, 10.0 ** rng.uniform(0.5, 9)]))
+        n_samples = float(
+            rng.choice([rng.integers(2, 2000), rank, multiplicities[0], near, 10.0 ** rng.uniform(0.5, 9)])
+        )
         width = float(rng.choice([np.inf, np.inf, n_samples, rng.integers(1, 2000), rank, multiplicities[0]]))
         penalty = float(magnitude(present=0.7))
         prediction = theory.predict_ridge(modes, n_samples, penalty, width=width)

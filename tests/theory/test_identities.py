@@ -103,7 +103,9 @@ def test_the_margins_are_those_of_the_printed_fixed_point(
 def test_noise_variance_and_unlearnable_variance_differ_only_in_what_is_called_excess() -> None:
     noisy, unlearnable = (
         theory.predict_ridge(
-            theory.Modes(eigenvalues=[1.0, 4.0], multiplicities=[50.0, 9.0], energies=[1.0, 2.0], **{name: 0.4}), 80.0, 0.1
+            theory.Modes(eigenvalues=[1.0, 4.0], multiplicities=[50.0, 9.0], energies=[1.0, 2.0], **{name: 0.4}),
+            80.0,
+            0.1,
         )
         for name in ("noise_variance", "unlearnable_variance")
     )

@@ -52,9 +52,7 @@ def test_units_of_the_label(problem: Problem, factor: float) -> None:
 @given(problems(unpenalised=False), POWERS_OF_TWO)
 def test_counts_may_be_proportions(problem: Problem, factor: float) -> None:
     modes, n_samples, penalty, width = problem
-    rescaled = replaced(
-        modes, multiplicities=modes.multiplicities * factor, tail_trace=modes.tail_trace * factor
-    )
+    rescaled = replaced(modes, multiplicities=modes.multiplicities * factor, tail_trace=modes.tail_trace * factor)
     prediction = theory.predict_ridge(rescaled, n_samples * factor, penalty, width=width * factor)
     # The weights of the proportional form are those of one problem of size 1: ||theta||^2 does not scale.
     assert_same(prediction, problem.predict(), df1=factor, df2=factor)
@@ -65,13 +63,13 @@ def test_counts_may_be_proportions(problem: Problem, factor: float) -> None:
 def test_an_atom_may_be_split(problem: Problem, which: int, part: int) -> None:
     modes, n_samples, penalty, width = problem
     index = which % modes.eigenvalues.size
-    whole = modes.multiplicities[index]
+    whole, chosen = modes.multiplicities[index], np.arange(modes.eigenvalues.size) == index
     assume(part < whole)
     split = replaced(
         modes,
         eigenvalues=np.append(modes.eigenvalues, modes.eigenvalues[index]),
-        multiplicities=np.append(np.where(np.arange(modes.eigenvalues.size) == index, whole - part, modes.multiplicities), part),
-        energies=np.append(np.where(np.arange(modes.eigenvalues.size) == index, 0.0, modes.energies), modes.energies[index]),
+        multiplicities=np.append(np.where(chosen, whole - part, modes.multiplicities), part),
+        energies=np.append(np.where(chosen, 0.0, modes.energies), modes.energies[index]),
     )
     assert_same(theory.predict_ridge(split, n_samples, penalty, width=width), problem.predict())
 
@@ -129,7 +127,9 @@ def test_a_batch_is_its_problems(batch: list[Problem], n_unpenalised: int) -> No
         noise_variance=np.array([problem.modes.noise_variance for problem in batch]),
         n_unpenalised=n_unpenalised,
     )
-    n_samples, penalty, width = (np.array([getattr(p, name) for p in batch]) for name in ("n_samples", "penalty", "width"))
+    n_samples, penalty, width = (
+        np.array([getattr(p, name) for p in batch]) for name in ("n_samples", "penalty", "width")
+    )
     together = theory.predict_ridge(table, n_samples, penalty, width=width)
     for row, problem in enumerate(batch):
         alone = problem._replace(modes=replaced(problem.modes, n_unpenalised=n_unpenalised)).predict()
@@ -189,7 +189,9 @@ def test_any_admissible_problem_has_a_finite_answer_or_a_status_that_says_why(pr
 @given(problems(decades=100.0, below=300.0))
 def test_any_admissible_problem_in_a_batch_of_one(problem: Problem) -> None:
     modes = problem.modes
-    row = replaced(modes, **{name: getattr(modes, name)[None] for name in ("eigenvalues", "multiplicities", "energies")})
+    row = replaced(
+        modes, **{name: getattr(modes, name)[None] for name in ("eigenvalues", "multiplicities", "energies")}
+    )
     together = theory.predict_ridge(row, np.array([problem.n_samples]), problem.penalty, width=problem.width)
     alone = problem.predict()
     assert together.status.tolist() == [alone.status]

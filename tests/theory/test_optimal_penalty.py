@@ -10,7 +10,9 @@ from scipy.optimize import minimize_scalar
 import theory
 from tests.theory.strategies import REPRODUCIBLE, Problem, problems
 
-ALIGNED = theory.Modes(eigenvalues=[1.0, 100.0], multiplicities=[240.0, 60.0], energies=[0.02, 98.0], noise_variance=0.01)
+ALIGNED = theory.Modes(
+    eigenvalues=[1.0, 100.0], multiplicities=[240.0, 60.0], energies=[0.02, 98.0], noise_variance=0.01
+)
 """Signal along the leading eigenvectors and little noise: the best penalty is negative."""
 
 
@@ -154,7 +156,9 @@ def test_the_lower_of_two_minima_is_taken() -> None:
         curve = theory.predict_ridge(modes, 200.0, penalties).test_error
         best = int(np.argmin(curve))
         assert optimum.test_error <= curve[best]
-        np.testing.assert_allclose(np.log(optimum.penalty), np.log(penalties[best]), atol=np.log(penalties[1] / penalties[0]))
+        np.testing.assert_allclose(
+            np.log(optimum.penalty), np.log(penalties[best]), atol=np.log(penalties[1] / penalties[0])
+        )
     minima = np.sum((curve[1:-1] < curve[:-2]) & (curve[1:-1] < curve[2:]))
     assert minima >= 1
 
@@ -167,7 +171,9 @@ def test_a_curve_with_two_minima() -> None:
     for n_samples in (140.0, 160.0, 190.0, 240.0, 400.0):
         curve = theory.predict_ridge(modes, n_samples, penalties).test_error
         optimum = theory.optimal_penalty(modes, n_samples)
-        assert optimum.test_error <= min(curve.min(), theory.predict_ridge(modes, n_samples, 0.0).test_error) * (1 + 1e-14)
+        assert optimum.test_error <= min(curve.min(), theory.predict_ridge(modes, n_samples, 0.0).test_error) * (
+            1 + 1e-14
+        )
 
 
 @REPRODUCIBLE
@@ -196,7 +202,9 @@ def test_units() -> None:
     feet = theory.optimal_penalty(
         theory.Modes(eigenvalues=[1e5, 3e6], multiplicities=[50.0, 50.0], energies=[7.0, 7.0], noise_variance=1.4), 70.0
     )
-    np.testing.assert_allclose([feet.penalty / 1e6, feet.test_error / 7], [metres.penalty, metres.test_error], rtol=1e-12)
+    np.testing.assert_allclose(
+        [feet.penalty / 1e6, feet.test_error / 7], [metres.penalty, metres.test_error], rtol=1e-12
+    )
 
 
 def test_inadmissible_arguments_say_which_rule_they_break() -> None:
@@ -204,5 +212,5 @@ def test_inadmissible_arguments_say_which_rule_they_break() -> None:
     with pytest.raises(ValueError, match="one mode table; call it for each problem"):
         theory.optimal_penalty(batch, 3.0)
     fitted = theory.Modes(eigenvalues=[1.0], multiplicities=[1.0], energies=[1.0], n_unpenalised=1)
-    with pytest.raises(ValueError, match="n_samples must exceed n_unpenalised = 1, got 1.0"):
+    with pytest.raises(ValueError, match=r"n_samples must exceed n_unpenalised = 1, got 1\.0"):
         theory.optimal_penalty(fitted, 1.0)

@@ -106,7 +106,9 @@ def test_relu_random_features(row: str) -> None:
     ("n_samples", "width", "penalty", "printed"),
     [(2, 1, 0.0, "1.29936"), (2, 4, 0.0, ".78939"), (2, 2, 0.15, ".72101"), (1.5, 3, 1 / 15, ".68412")],
 )
-def test_relu_random_features_with_the_constant_mode(n_samples: float, width: float, penalty: float, printed: str) -> None:
+def test_relu_random_features_with_the_constant_mode(
+    n_samples: float, width: float, penalty: float, printed: str
+) -> None:
     d = 200
     modes = theory.Modes(
         eigenvalues=[RELU_MU1**2 / d, RELU_MU0**2],

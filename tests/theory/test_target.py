@@ -29,7 +29,9 @@ def test_energies_of_repeated_eigenvalues_are_shared_out() -> None:
     # One value per distinct eigenvalue, in order of first appearance: 4, 1, 9.
     energies = theory.target.energies(spectrum, signal_variance=10.0, values=[4.0, 2.0, 4.0])
     np.testing.assert_allclose(energies, [2.0, 1.0, 2.0, 4.0, 1.0])
-    np.testing.assert_allclose(theory.target.energies(spectrum, signal_variance=1.0, values=[0, 0, 0, 5, 0]), [0, 0, 0, 1, 0])
+    np.testing.assert_allclose(
+        theory.target.energies(spectrum, signal_variance=1.0, values=[0, 0, 0, 5, 0]), [0, 0, 0, 1, 0]
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
@@ -58,7 +60,11 @@ def test_linear_modes_count_what_linear_features_cannot_express() -> None:
     [
         (TWO_ATOMS, [1.0, 2.0, 3.0], "one energy per distinct eigenvalue: 2 of them, got 3"),
         (TWO_ATOMS, [0.0, 0.0], "every energy is 0"),
-        (theory.covariance.explicit(2, eigenvalues=[0.0, 1.0]), [1.0, 1.0], "no energy where the inputs have no variance"),
+        (
+            theory.covariance.explicit(2, eigenvalues=[0.0, 1.0]),
+            [1.0, 1.0],
+            "no energy where the inputs have no variance",
+        ),
         (theory.covariance.spiked(1, spikes=[2.0]), [1.0, 1.0], "no energy where the inputs have no variance"),
     ],
 )

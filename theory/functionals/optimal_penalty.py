@@ -10,6 +10,8 @@ from theory.solvers.effective_ridge import solve_effective_ridge
 
 GRID_DECADES = 12
 GRID_POINTS_PER_DECADE = 24
+SMALLEST = 1e-300
+"""Ridges are sought from here to its inverse."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,21 +73,15 @@ def optimal_penalty(modes: Modes, n_samples: float, *, allow_negative: bool = Fa
 
     least, upper = _search_range(modes, available, floor)
     lower = _least_ridge(modes, available, ridgeless, least) if allow_negative else (ridgeless or least)
-    n_points = min(20_000, max(GRID_DECADES * 4, int(GRID_POINTS_PER_DECADE * np.log10(upper / lower))))
+    decades = float(np.log10(upper) - np.log10(lower))
+    n_points = max(GRID_DECADES * 4, int(GRID_POINTS_PER_DECADE * decades))
     grid = np.geomspace(lower, upper, n_points)
     slopes = np.array([_slope(modes, available, ridge) for ridge in grid])
     # Ridgeless is a minimum of the restricted problem where the error rises from there; at k = 0 noise makes it fall.
     candidates = [ridgeless] if not allow_negative and ridgeless > 0.0 and slopes[0] >= 0.0 else []
     n_held = len(candidates)
-    for index in np.flatnonzero((slopes[:-1] < 0.0) & (slopes[1:] >= 0.0)):
-        root = brentq(
-            lambda ridge: _slope(modes, available, ridge),
-            grid[index],
-            grid[index + 1],
-            xtol=np.finfo(float).tiny,
-            rtol=4 * np.finfo(float).eps,
-        )
-        candidates.append(float(root))
+    turns = np.flatnonzero((slopes[:-1] < 0.0) & (slopes[1:] >= 0.0))
+    candidates.extend(_stationary(modes, available, grid[i : i + 2], slopes[i : i + 2]) for i in turns)
     if not candidates:  # beyond the reach of doubles
         return nothing
     errors = [_error(modes, available, n_samples, ridge) for ridge in candidates]
@@ -131,7 +127,7 @@ def _slope(modes: Modes, available: float, ridge: float) -> float:
     label = float(modes.energies @ (shrunk * shrunk)) + modes.unlearnable_variance + modes.noise_variance
     bias_growth = float(modes.energies @ (shrunk * shrunk * kept))
     df2_decay = float(modes.multiplicities @ (kept * kept * shrunk))
-    return bias_growth * _free(modes, available, ridge) - label * df2_decay
+    return float(bias_growth * _free(modes, available, ridge) - label * df2_decay)
 
 
 def _error(modes: Modes, available: float, n_samples: float, ridge: float) -> float:
@@ -140,12 +136,25 @@ def _error(modes: Modes, available: float, n_samples: float, ridge: float) -> fl
     free = _free(modes, available, ridge)
     if free <= 0.0:
         return np.inf if label > 0.0 else 0.0
-    return label * n_samples / free
+    return float(label * n_samples / free)
 
 
 def _null_error(modes: Modes, n_samples: float) -> float:
     total = modes.signal_variance + modes.unlearnable_variance + modes.noise_variance
     return float(total * n_samples / (n_samples - modes.n_unpenalised))
+
+
+def _stationary(modes: Modes, available: float, ends: np.ndarray, slopes: np.ndarray) -> float:
+    """The ridge between two grid points at which the slope, negative at the first and not at the second, vanishes."""
+    low, high = float(ends[0]), float(ends[1])
+    span, unit = float(np.log(high / low)), float(np.abs(slopes).max())
+    known = {0.0: float(slopes[0]), span: float(slopes[1])}  # exp need not hit the second point, where the sign counts
+
+    def slope(step: float) -> float:
+        return (known[step] if step in known else _slope(modes, available, low * float(np.exp(step)))) / unit
+
+    eps = float(np.finfo(float).eps)
+    return low * float(np.exp(brentq(slope, 0.0, span, xtol=eps / 2.0, rtol=4.0 * eps)))
 
 
 def _search_range(modes: Modes, available: float, floor: float) -> tuple[float, float]:
@@ -159,22 +168,22 @@ def _search_range(modes: Modes, available: float, floor: float) -> tuple[float, 
     below, above = least / eigenvalues, eigenvalues / top
     curvature, growth = float(modes.energies @ (below * below)), float(modes.multiplicities @ below)
     lowest = 1e-6
-    if curvature > 0.0 and growth > 0.0:
+    if curvature > 0.0 and growth > 0.0 and floor / curvature < np.inf:
         linear = (available - float(modes.n_modes)) / growth
-        root = np.sqrt(linear * linear + 4.0 * floor / curvature)
-        stationary = 2.0 * floor / curvature / (root + linear) if linear > 0.0 else (root - linear) / 2.0
-        lowest = min(lowest, 1e-3 * float(stationary)) if stationary > 0.0 else lowest
+        root = float(np.hypot(linear, 2.0 * np.sqrt(floor / curvature)))
+        stationary = 2.0 * (floor / curvature / (root + linear)) if linear > 0.0 else (root - linear) / 2.0
+        lowest = min(lowest, 1e-3 * stationary) if stationary > 0.0 else lowest
     signal = float(modes.energies @ above)
     total = floor + float(modes.signal_variance)
     weak = total * float(modes.multiplicities @ (above * above)) / (available * signal) if signal > 0.0 else 0.0
-    return least * lowest, max(top * max(1e6, 1e3 * weak), float(modes.trace) / available * 1e6)
+    highest = max(top * max(1e6, 1e3 * weak), float(modes.trace) / available * 1e6)
+    return max(least * lowest, SMALLEST), min(highest, 1.0 / SMALLEST)
 
 
 def _least_ridge(modes: Modes, available: float, ridgeless: float, least: float) -> float:
     """The edge df2(k) = n of the admissible branch, or a ridge far below every eigenvalue where there is none."""
     if available > modes.n_modes or _free(modes, available, least) > 0.0:
         return least
-    log_edge = brentq(
-        lambda u: _free(modes, available, float(np.exp(u))), np.log(least), np.log(max(ridgeless, least) * 2.0)
-    )
+    top = max(ridgeless, least) * 2.0
+    log_edge = brentq(lambda u: _free(modes, available, float(np.exp(u))) / available, np.log(least), np.log(top))
     return float(np.exp(log_edge)) * (1.0 + 1e-9)
