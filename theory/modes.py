@@ -1,6 +1,8 @@
 """The mode table: everything that square loss needs to know of features and target."""
 
 from dataclasses import dataclass, field
+from operator import mul, truediv
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +10,8 @@ import numpy.typing as npt
 from theory.covariance import InadmissibleProblem
 
 Vector = npt.NDArray[np.float64]
+
+FEW_MODES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,34 +79,31 @@ class Modes:
             eigenvalues = np.where(null, 1.0, eigenvalues)
             multiplicities = np.where(null, 0.0, multiplicities)
             energies = np.where(null, 0.0, energies)
-        n_modes, energy = multiplicities.sum(-1), energies.sum(-1)
-        bulk_trace = np.vecdot(multiplicities, eigenvalues)
-        inverse_trace = np.vecdot(multiplicities, 1.0 / eigenvalues)
-        for name, least, total in (
-            ("eigenvalues", _least(eigenvalues), bulk_trace),
-            ("multiplicities", _least(multiplicities), n_modes),
-            ("energies", _least(energies), energy),
+        least, totals = _summary(eigenvalues, multiplicities, energies)
+        n_modes, energy, bulk_trace, inverse_trace = totals
+        for name, lowest, total in (
+            ("eigenvalues", least[0], bulk_trace),
+            ("multiplicities", least[1], n_modes),
+            ("energies", least[2], energy),
             ("tail_trace", self.tail_trace, self.tail_trace),
             ("unlearnable_variance", unlearnable, unlearnable),
             ("noise_variance", self.noise_variance, self.noise_variance),
         ):
             # Nonnegative terms with a finite sum are finite; NaN fails both comparisons.
-            if not (least >= 0.0 and total < np.inf if single else (np.all(least >= 0.0) and np.all(total < np.inf))):
+            if not (lowest >= 0.0 and total < np.inf if single else np.all(lowest >= 0.0) and np.all(total < np.inf)):
                 raise InadmissibleProblem(f"{name} must be finite and at least 0")
         empty = n_modes == 0.0
         occupied = n_modes + empty
         derived = {
             "n_modes": n_modes,
-            "rank": n_modes
-            if np.all(self.tail_trace == 0.0)
-            else np.where(np.greater(self.tail_trace, 0.0), np.inf, n_modes),
+            "rank": _rank(n_modes, self.tail_trace, single=single),
             "trace": bulk_trace + self.tail_trace,
             "arithmetic_mean": bulk_trace / occupied,
             "harmonic_mean": n_modes / (inverse_trace + empty),
             "signal_variance": energy,
         }
         for name, value in derived.items():
-            object.__setattr__(self, name, float(value) if single else value)
+            object.__setattr__(self, name, value)
         for name, value in (
             ("eigenvalues", eigenvalues),
             ("multiplicities", multiplicities),
@@ -132,6 +133,19 @@ class Modes:
         )
 
 
-def _least(values: Vector) -> float:
-    """Return the least entry; of a few entries without the overhead of a reduction. NaN may pass: sums reveal it."""
-    return min(values.tolist()) if values.ndim == 1 and values.size <= 64 else float(values.min())
+def _summary(eigenvalues: Vector, multiplicities: Vector, energies: Vector) -> tuple[Any, Any]:
+    """Return the least entry of each, and the sums of m, c, m xi and m / xi; of a few modes without NumPy's overhead."""
+    if eigenvalues.ndim == 1 and eigenvalues.size <= FEW_MODES:
+        xi, m, c = eigenvalues.tolist(), multiplicities.tolist(), energies.tolist()
+        traces = (sum(map(mul, m, xi)), sum(map(truediv, m, xi)))
+        return (min(xi), min(m), min(c)), (sum(m), sum(c), *traces)
+    least = tuple(float(values.min()) for values in (eigenvalues, multiplicities, energies))
+    traces = (np.vecdot(multiplicities, eigenvalues), np.vecdot(multiplicities, 1.0 / eigenvalues))
+    totals = (multiplicities.sum(-1), energies.sum(-1), *traces)
+    return least, tuple(map(float, totals)) if eigenvalues.ndim == 1 else totals
+
+
+def _rank(n_modes: float | Vector, tail_trace: float | Vector, *, single: bool) -> float | Vector:
+    if single:
+        return n_modes if tail_trace == 0.0 else np.inf
+    return np.where(np.asarray(tail_trace) > 0.0, np.inf, n_modes)

@@ -72,7 +72,7 @@ def _normalised(proportions: Vector, signal_variance: float) -> Vector:
     total = float(proportions.sum())
     if total == 0.0:
         raise InadmissibleProblem(
-            "signal_variance is positive but no direction has energy: set it to 0, or raise an eigenvalue or an energy"
+            "signal_variance is positive but every energy is 0: set it to 0, or raise an eigenvalue or an energy"
         )
     scaled: Vector = proportions / total * signal_variance
     return scaled

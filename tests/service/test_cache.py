@@ -470,4 +470,4 @@ class TestSharing:
             assert len({answer.content for answer in answers}) == 1
             assert running.metric("foretell_solve_seconds_count") == 1
             requests = 'foretell_requests_total{method="POST",route="/v1/predictions",status="200"}'
-            assert running.metric(requests) == len(answers)
+            wait_until(lambda: running.metric(requests) == len(answers), what="the count of both processes")

@@ -79,7 +79,7 @@ def test_a_large_power_law_is_its_plain_sum(exponent: float, n_features: int) ->
     plain = theory.covariance.power_law(n_features, exponent=exponent, scale=2.0, every_mode=True)
     assert compressed.eigenvalues.size < 1000
     assert plain.eigenvalues.size == n_features
-    for r in (0.0, 0.4, 2.0):
+    for r in (0.0, 0.4, 2.0) if n_features < 1_000_000 else (0.4,):
         tables = [
             theory.linear_modes(
                 spectrum,

@@ -1,6 +1,7 @@
 """Every output against the hundred-digit solver of oracles.py, most of all where subtractions would lose digits.
 
-Across all of these the agreement measured is 5e-14; the bound asserted is 1e-12. No case needs a looser one.
+The agreement measured is 2e-14, the bound asserted 1e-13. Only a compressed family beside its threshold is looser, for
+the reason given there.
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import theory
 from tests.theory.oracles import assert_matches, exact_ridge
 
-RTOL = 1e-12
+RTOL = 1e-13
 
 
 def wide(**others: float) -> theory.Modes:
@@ -43,10 +44,10 @@ def gapped(low: float, **others: float) -> theory.Modes:
     )
 
 
-def check(modes: theory.Modes, n_samples: float, penalty: float, width: float = np.inf) -> None:
+def check(modes: theory.Modes, n_samples: float, penalty: float, width: float = np.inf, *, rtol: float = RTOL) -> None:
     prediction = theory.predict_ridge(modes, n_samples, penalty, width=width)
     assert prediction.status == "converged"
-    assert_matches(prediction, exact_ridge(modes, n_samples, penalty, width=width), rtol=RTOL)
+    assert_matches(prediction, exact_ridge(modes, n_samples, penalty, width=width), rtol=rtol)
 
 
 @pytest.mark.parametrize("penalty", [1e-2, 1e-8, 1e-14, 1e-30])
@@ -65,10 +66,10 @@ def test_one_sample_from_the_threshold_of_ten_thousand_features(n_samples: float
 @pytest.mark.parametrize("n_samples", [9_999.0, 10_001.0])
 @pytest.mark.parametrize("penalty", [0.0, 1e-16, 1e-8])
 def test_one_sample_from_the_threshold_of_a_power_law(n_samples: float, penalty: float) -> None:
-    # Its ten thousand modes are carried by weights that sum to 10^4 within 1e-11 only: n must stay this far from d.
+    # Its ten thousand modes are carried by weights that sum to 10^4 within 1e-12, and n - d is 1.
     spectrum = theory.covariance.power_law(10_000, exponent=1.5)
     energies = theory.target.source(spectrum, signal_variance=1.0, exponent=0.4, covariance_exponent=1.5)
-    check(theory.linear_modes(spectrum, energies, noise_variance=0.05), n_samples, penalty)
+    check(theory.linear_modes(spectrum, energies, noise_variance=0.05), n_samples, penalty, rtol=1e-11)
 
 
 @pytest.mark.parametrize("n_samples", [1e-3, 1.0, 37.0, 100.0, 200.0, 300.0, 390.0, 399.0, 401.0, 4000.0, 1e9])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from theory.modes import Modes
-from theory.namespace import batch, single
+from theory.namespace import batch, namespace_of
 from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE, EffectiveRidge, solve_effective_ridge
 
 CHUNK_ENTRIES = 2_000_000
@@ -73,7 +73,7 @@ def predict_ridge(modes: Modes, n_samples: Any, penalty: Any, *, width: Any = np
         _check_sizes(n_samples > 0.0, width > 0.0, penalty >= 0.0)
         with np.errstate(all="ignore"):
             root = solve_effective_ridge(modes, n_samples, penalty, width=width)
-            return _risks(single, modes, root, float(n_samples), float(width))
+            return _risks(namespace_of(modes), modes, root, float(n_samples), float(width))
     _check_sizes(np.greater(n_samples, 0).all(), np.greater(width, 0).all(), np.greater_equal(penalty, 0).all())
     shape = np.broadcast_shapes(modes.eigenvalues.shape[:-1], np.shape(n_samples), np.shape(penalty), np.shape(width))
     per_chunk = max(1, CHUNK_ENTRIES // modes.eigenvalues.shape[-1])
@@ -101,24 +101,24 @@ def _risks(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> R
     starved = xp.isinf(ridge)
     k = xp.where(starved, 1.0, ridge)
     interpolating = k > 0.0
+    xi, m, c = xp.modes(modes.eigenvalues), xp.modes(modes.multiplicities), xp.modes(modes.energies)
     column = xp.column(k)
-    resolvent = 1.0 / (modes.eigenvalues + column)
-    kept, shrunk = modes.eigenvalues * resolvent, column * resolvent
-    tail_per_ridge = modes.tail_trace / xp.where(interpolating, k, 1.0)
+    resolvent = 1.0 / (xi + column)
+    kept, shrunk = xi * resolvent, column * resolvent
+    safe_ridge = xp.where(interpolating, k, 1.0)
+    tail_per_ridge = modes.tail_trace / safe_ridge
 
     kept_resolvent = kept * resolvent
-    df1 = xp.sum_modes(modes.multiplicities, kept) + tail_per_ridge
-    df2 = xp.sum_modes(modes.multiplicities, kept * kept)
+    df1 = xp.sum_modes(m, kept) + tail_per_ridge
+    df2 = xp.sum_modes(m, kept * kept)
     # (df1 - df2) / k and (T - B) / k, from sums that stay exact at k = 0.
-    spread_per_ridge = xp.sum_modes(modes.multiplicities, kept_resolvent) + tail_per_ridge / xp.where(
-        interpolating, k, 1.0
-    )
-    mixed_per_ridge = xp.sum_modes(modes.energies, kept_resolvent)
+    spread_per_ridge = xp.sum_modes(m, kept_resolvent) + tail_per_ridge / safe_ridge
+    mixed_per_ridge = xp.sum_modes(c, kept_resolvent)
     # df1 - df2 and T - B; not k times the sums above, which overflow for eigenvalues of 1e-300.
     kept_shrunk = kept * shrunk
-    spread = xp.sum_modes(modes.multiplicities, kept_shrunk) + tail_per_ridge
-    mixed = xp.sum_modes(modes.energies, kept_shrunk)
-    squared_bias = xp.sum_modes(modes.energies, shrunk * shrunk)
+    spread = xp.sum_modes(m, kept_shrunk) + tail_per_ridge
+    mixed = xp.sum_modes(c, kept_shrunk)
+    squared_bias = xp.sum_modes(c, shrunk * shrunk)
 
     # rho = (N - df1) / (N - df2), 1 for infinite width; n (1 - gamma) = n - rho df2 - (1 - rho) df1.
     width_left = width_margin + spread / width

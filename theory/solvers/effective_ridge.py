@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from theory.modes import Modes
-from theory.namespace import batch, single
+from theory.namespace import batch, namespace_of
 
 MAX_ITERATIONS = 200
 PATIENCE = 40
@@ -80,7 +80,7 @@ def solve_effective_ridge(modes: Modes, n_samples: Any, penalty: Any, *, width: 
     Source: see the module's docstring.
     """
     if modes.is_single(n_samples, penalty, width):
-        return _solve(single, modes, float(n_samples), float(penalty), float(width))
+        return _solve(namespace_of(modes), modes, float(n_samples), float(penalty), float(width))
     sizes = (n_samples, penalty, width)
     shape = np.broadcast_shapes(modes.eigenvalues.shape[:-1], *(np.shape(value) for value in sizes))
     with np.errstate(all="ignore"):
@@ -103,8 +103,8 @@ def _solve(xp: Any, modes: Modes, n_samples: Any, penalty: Any, width: Any) -> E
     safe_size = xp.where(trivial, 1.0, size)
     safe_level = xp.where(trivial, 1.0, penalty * n_samples)
     equation = _Equation(
-        xi=modes.eigenvalues,
-        m=modes.multiplicities,
+        xi=xp.modes(modes.eigenvalues),
+        m=xp.modes(modes.multiplicities),
         n_modes=modes.n_modes,
         tail=modes.tail_trace,
         size=safe_size,

@@ -1,0 +1,12 @@
+"""One BLAS thread: the matrices here are small, and threads that wait for one another on a busy machine cost a hundredfold."""
+
+from collections.abc import Iterator
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_blas_thread() -> Iterator[None]:
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
