@@ -19,6 +19,7 @@ from service.cache import MemoryCache
 from service.edge import Edge
 from service.jobs import Jobs
 from service.keys import KeyStore
+from service.logs import AccessLog
 from service.predicting import Predictor
 from service.problems import (
     ProblemException,
@@ -57,11 +58,14 @@ def create_app(settings: Settings, *, cache_url: str, queue_url: str) -> Edge:
         limits = RateLimits(settings.rate_limit, url=cache_url, timeout=settings.redis_timeout)
     keys = KeyStore(settings.keys_file) if settings.auth == "required" else None
 
+    access_log = AccessLog(settings)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await shared.start()
         yield
         await shared.stop()
+        access_log.flush()
         if limits is not None:
             await limits.close()
 
@@ -69,7 +73,9 @@ def create_app(settings: Settings, *, cache_url: str, queue_url: str) -> Edge:
     app.state.shared_cache = shared
     app.state.jobs = Jobs(queue_url, timeout=settings.redis_timeout)
     app.state.predictor = predictor = Predictor(settings, memory, shared, app.state.jobs)
-    return Edge(app, settings=settings, cache=memory, predictor=predictor, keys=keys, limits=limits)
+    return Edge(
+        app, settings=settings, cache=memory, predictor=predictor, keys=keys, limits=limits, access_log=access_log
+    )
 
 
 def api(lifespan: Any = None) -> FastAPI:

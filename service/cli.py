@@ -4,7 +4,10 @@ Exit codes: 0 answered; 1 answered, but there is no finite error or the solver d
 command line is not admissible; 3 the service cannot start.
 """
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -35,6 +38,9 @@ DataDir = Annotated[
 
 def main() -> None:
     """Run the command line."""
+    # A process answers on one core; threads of BLAS would only get in each other's way. Set before NumPy is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     app()
 
 
@@ -139,14 +145,16 @@ def add_key(
     name: Annotated[str, typer.Argument(help="Whom or what the key is for.")], data_dir: DataDir = None
 ) -> None:
     """Create a key and print it; only its hash is kept, so note it now. A running service accepts it within a second."""
-    typer.echo(_key_store(data_dir).add(name))
+    with _key_store(data_dir) as keys:
+        typer.echo(keys.add(name))
 
 
 @keys_app.command("list")
 def list_keys(data_dir: DataDir = None) -> None:
     """List the ids and names of the keys."""
-    for key_id, name in _key_store(data_dir).names().items():
-        typer.echo(f"{key_id}  {name}")
+    with _key_store(data_dir) as keys:
+        for key_id, name in keys.names().items():
+            typer.echo(f"{key_id}  {name}")
 
 
 @keys_app.command("revoke")
@@ -154,7 +162,9 @@ def revoke_key(
     key_id: Annotated[str, typer.Argument(help="The id: the second part of the key.")], data_dir: DataDir = None
 ) -> None:
     """Make a key worthless; a running service notices within a second."""
-    if not _key_store(data_dir).revoke(key_id):
+    with _key_store(data_dir) as keys:
+        found = keys.revoke(key_id)
+    if not found:
         _fail(f"there is no key {key_id}; 'foretell keys list' shows those there are", code=2)
 
 
@@ -180,14 +190,21 @@ def _settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        lines = [
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
+        ]
         _fail("settings: " + "; ".join(lines), code=2)
 
 
-def _key_store(data_dir: Path | None) -> Any:
+@contextmanager
+def _key_store(data_dir: Path | None) -> Iterator[Any]:
     from service.keys import KeyStore
 
-    return KeyStore(_settings(**({} if data_dir is None else {"data_dir": data_dir})).keys_file)
+    try:
+        yield KeyStore(_settings(**({} if data_dir is None else {"data_dir": data_dir})).keys_file)
+    except OSError as error:
+        _fail(str(error), code=2)
 
 
 def _fail(message: str, *, code: int) -> NoReturn:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import metrics
 from service.cache import Entry, MemoryCache
 from service.keys import KeyStore
-from service.logs import access_logger
+from service.logs import AccessLog
 from service.predicting import Predictor
 from service.problems import MEDIA_TYPE, ProblemException, unexpected
 from service.rate_limits import RateLimits
@@ -41,6 +41,7 @@ class Edge:
         predictor: answers what is not there.
         keys: API keys, or None when none are asked for.
         limits: rate limits, or None.
+        access_log: where requests are noted.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Edge:
         predictor: Predictor,
         keys: KeyStore | None,
         limits: RateLimits | None,
+        access_log: AccessLog,
     ) -> None:
         self._app = app
         self._settings = settings
@@ -60,7 +62,7 @@ class Edge:
         self._keys = keys
         self._limits = limits
         self._body_limit = settings.body_limit
-        self._log = access_logger(settings)
+        self._access_log = access_log
         quiet = settings.log_level in ("warning", "error")
         self._log_hits = settings.access_log == "all" and not quiet
         self._log_others = settings.access_log != "off" and not quiet
@@ -262,7 +264,7 @@ class Edge:
             self._log_request(scope, status, started, source=source)
 
     def _log_request(self, scope: Scope, status: int, started: float, *, source: str | None) -> None:
-        self._log(
+        self._access_log.write(
             {
                 "method": scope["method"],
                 "path": scope["path"][:200],

@@ -10,8 +10,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import structlog
+
+log = structlog.get_logger("foretell.keys")
+
 TOKEN = re.compile(r"ftl_([a-z0-9]{8})_([A-Za-z0-9_-]{43})")
 RELOAD_SECONDS = 1.0
+
+
+class UnreadableKeys(OSError):
+    """The file of keys cannot be read; the message says why and what to do."""
 
 
 class KeyStore:
@@ -57,7 +65,11 @@ class KeyStore:
         """Return the id of the key that a token opens with, or None."""
         now = time.monotonic()
         if now - self._checked > RELOAD_SECONDS:
-            self._load()
+            try:
+                self._load()
+            except UnreadableKeys as error:
+                # The keys that were read before stay good, and no others.
+                log.warning("keys_unreadable", error=str(error))
         match = TOKEN.fullmatch(token)
         key_id = match.group(1) if match else ""
         _, expected = self._hashes.get(key_id, ("", "0" * 64))
@@ -69,14 +81,17 @@ class KeyStore:
         self._checked = time.monotonic()
         try:
             status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_ino)
+            if stamp != self._stamp:
+                rows = json.loads(self._path.read_text())
+                self._hashes = {row["id"]: (row["name"], row["sha256"]) for row in rows}
+                self._stamp = stamp
         except FileNotFoundError:
             self._stamp, self._hashes = None, {}
-            return
-        stamp = (status.st_mtime_ns, status.st_ino)
-        if stamp != self._stamp:
-            rows = json.loads(self._path.read_text())
-            self._hashes = {row["id"]: (row["name"], row["sha256"]) for row in rows}
-            self._stamp = stamp
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UnreadableKeys(
+                f"cannot read the API keys in {self._path}: {error}; restore the file, or remove it and add keys anew"
+            ) from None
 
     def _save(self, hashes: dict[str, tuple[str, str]]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,15 +1,19 @@
 """Structured logs: one line an event on standard error, JSON or, on a terminal, for people."""
 
+import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 from pydantic_core import to_json
 
 from service.settings import Settings
+
+LATE_SECONDS = 0.1
+MAX_LATE_LINES = 500
 
 
 def configure_logs(settings: Settings) -> None:
@@ -40,27 +44,43 @@ def configure_logs(settings: Settings) -> None:
     logging.getLogger("uvicorn").setLevel(max(level, logging.WARNING))
 
 
-def access_logger(settings: Settings) -> Callable[[dict[str, Any]], object]:
-    """Return what writes the line of a request.
+class AccessLog:
+    """Writes the line of each request: in the form of the other lines, but past structlog's chain and in batches.
 
-    It is the one line that every request may cost, so its JSON is written past structlog's chain, in the same form.
+    It is the one line that every request may cost. On a terminal it is written at once; as JSON it may be late by
+    ``LATE_SECONDS``, and a process that is killed loses what it had not written.
     """
-    if _on_console(settings):
-        log = structlog.get_logger("foretell.access")
-        return lambda fields: log.info("request", **fields)
 
-    second, stamp = 0, ""
+    def __init__(self, settings: Settings) -> None:
+        self._console = structlog.get_logger("foretell.access") if _on_console(settings) else None
+        self._lines: list[str] = []
+        self._second, self._stamp = 0, ""
 
-    def write(fields: dict[str, Any]) -> object:
-        nonlocal second, stamp
+    def write(self, fields: dict[str, Any]) -> None:
+        """Write a line, or soon."""
+        if self._console is not None:
+            self._console.info("request", **fields)
+            return
+        if not self._lines:
+            asyncio.get_running_loop().call_later(LATE_SECONDS, self.flush)
+        line = {"timestamp": self._timestamp(), "level": "info", "event": "request"} | fields
+        self._lines.append(_json(line))
+        if len(self._lines) >= MAX_LATE_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            sys.stderr.write("\n".join(lines) + "\n")
+            sys.stderr.flush()
+
+    def _timestamp(self) -> str:
         now = time.time()
-        if int(now) != second:
-            second = int(now)
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        timestamp = f"{stamp}.{int(1e6 * (now - second)):06d}Z"
-        return sys.stderr.write(_json({"timestamp": timestamp, "level": "info", "event": "request"} | fields) + "\n")
-
-    return write
+        if int(now) != self._second:
+            self._second = int(now)
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
+        return f"{self._stamp}.{int(1e6 * (now - self._second)):06d}Z"
 
 
 def _on_console(settings: Settings) -> bool:

@@ -67,6 +67,29 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    @field_validator("redis_url", "cache_url")
+    @classmethod
+    def _known_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://, as redis://localhost:6379/0")
+        return value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _limits(cls, value: str) -> str:
+        if value not in ("auto", "off"):
+            from limits import parse_many  # noqa: PLC0415 - takes a tenth of a second that 'foretell predict' need not wait
+
+            try:
+                admissible = all(item.amount > 0 for item in parse_many(value))
+            except ValueError:
+                admissible = False
+            if not admissible:
+                raise ValueError(
+                    f"{value!r} is no limit; write one like '600/minute' or '20/second;600/minute', or off"
+                )
+        return value
+
     @property
     def loopback(self) -> bool:
         """Whether the service is reachable from this machine alone."""

@@ -1,4 +1,4 @@
-"""One BLAS thread: the matrices here are small, and threads that wait for one another on a busy machine cost a hundredfold."""
+"""One BLAS thread: on a busy machine, threads that wait for one another make small matrices a hundred times slower."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Independent answers to compare the theory with: a hundred-digit solver, and integrals over the Marchenko-Pastur law."""
+"""Independent answers to compare the theory with: a hundred-digit solver and integrals over a Marchenko-Pastur law."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -59,7 +59,7 @@ def test_very_little_and_very_much_noise(n_samples: float, noise: float, allow_n
 
 
 def test_the_isotropic_optimum_is_a_root_of_a_quadratic() -> None:
-    # At the optimum of an isotropic problem with ratio c = d / n: excess = signal k / (1 + k) by the posterior variance.
+    # At the optimum the excess is the posterior variance of the target, signal k / (1 + k).
     modes = isotropic_prior(theory.covariance.isotropic(300.0), weight_variance=1 / 300.0, noise=0.7)
     optimum = theory.optimal_penalty(modes, 200.0)
     k = optimum.effective_ridge
@@ -96,7 +96,7 @@ def test_the_negative_optimum_of_the_notes() -> None:
 
 
 def _stationary_point(*, low: str, high: str) -> tuple[float, float, float]:
-    """Bisect regression.md's stationarity condition for ALIGNED and n = 150 in fifty digits; return k, penalty, error."""
+    """Bisect the stationarity condition for ALIGNED, n = 150, in fifty digits; return ridge, penalty and error."""
     with localcontext() as context:
         context.prec = 50
         table = [(Decimal(1), Decimal(240), Decimal("0.02")), (Decimal(100), Decimal(60), Decimal(98))]
