@@ -64,7 +64,7 @@ def serve(
     Every setting can be given in the environment too, as FORETELL_<NAME>; docs/settings.md lists them all. On a loopback
     address API keys and rate limits are off; elsewhere the service refuses to start until both are decided on.
     """
-    from service.embedded import EmbeddedError
+    from service.data_folder import EmbeddedError
     from service.server import serve as run
 
     given = {
@@ -90,7 +90,7 @@ def worker(
 
     SIGTERM lets it finish its current job. If it is killed, another worker takes the job over within half a minute.
     """
-    from service.embedded import running_url
+    from service.data_folder import running_url
     from service.logs import configure_logs
     from workers.queue import work
 

@@ -12,14 +12,10 @@ Who owns what, so that a `kill -9` of anything leaves neither an orphan nor a lo
 """
 
 import contextlib
-import fcntl
-import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -27,22 +23,18 @@ from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import quote
+
+from service import data_folder
+from service.data_folder import WAYS_OUT, EmbeddedError, FolderLock, ask, choose_socket, remove_socket, socket_url
 
 START_SECONDS: Final = 30.0
 """How long a starting Valkey may stay silent; the time it says it is loading its append-only file does not count."""
 STOP_SECONDS: Final = 10.0
 """How long Valkey may take to stop on SIGTERM before it is killed."""
-LOCK_SECONDS: Final = 10.0
-"""How long to wait for a predecessor that is going away to release the folder."""
 FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 MAX_MEMORY: Final = "1gb"
 MAX_LOG_BYTES: Final = 10_000_000
-MAX_SOCKET_PATH_BYTES: Final = 103
-"""`sockaddr_un.sun_path` holds 104 bytes on macOS and 108 on Linux, the closing NUL included."""
-DIES_WITH_PARENT: Final = sys.platform == "linux"
-"""Whether the kernel ends Valkey when this process is killed."""
 
 # Run by a small interpreter that then turns into Valkey. Not `preexec_fn`: that makes subprocess use fork() instead of
 # vfork(), fork() runs OpenBLAS's fork handlers, and these hang the whole process while other threads solve (measured:
@@ -58,16 +50,6 @@ try:
 except OSError as error:
     sys.exit(f"cannot execute {sys.argv[2]}: {error}")
 """
-
-_SOCKET_NAME: Final = "valkey.sock"
-_SOCKET_FOLDER_PREFIX: Final = "foretell-"
-_WAYS_OUT: Final = (
-    "choose another folder with --data-dir or FORETELL_DATA_DIR, or set FORETELL_REDIS_URL to a running Redis or Valkey"
-)
-
-
-class EmbeddedError(RuntimeError):
-    """The embedded server cannot be started; the message says why and what to do."""
 
 
 def find_binary(binary: Path | None = None) -> Path:
@@ -120,20 +102,6 @@ def _is_executable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
-def running_url(data_dir: Path) -> str | None:
-    """Return the URL of the Valkey that a running instance keeps on a data folder, None where none runs.
-
-    Args:
-        data_dir: as given to :class:`EmbeddedValkey`.
-    """
-    try:
-        holder = json.loads((data_dir.expanduser().absolute() / "foretell.lock").read_bytes())
-        path = Path(holder["socket"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return _url(path) if _ask(path, "PING").startswith(b"+PONG") else None
-
-
 class EmbeddedValkey:
     """A Valkey server of our own on a unix socket, from `__enter__` to `__exit__`, restarted when it crashes.
 
@@ -168,7 +136,7 @@ class EmbeddedValkey:
         self._given_binary = binary
         self._on_event = on_event
         self._owner_pid = 0
-        self._lock: _FolderLock | None = None
+        self._lock: FolderLock | None = None
         self._binary: Path | None = None
         self._socket: Path | None = None
         self._supervisor: threading.Thread | None = None
@@ -181,7 +149,7 @@ class EmbeddedValkey:
         """URL for redis-py, without a database; raises RuntimeError outside the `with` block."""
         if self._socket is None:
             raise RuntimeError("the embedded Valkey has no URL before it is started; use it inside its `with` block")
-        return _url(self._socket)
+        return socket_url(self._socket)
 
     @property
     def pid(self) -> int | None:
@@ -211,7 +179,7 @@ class EmbeddedValkey:
             started.result()
         except OSError as error:
             self._stop()
-            raise EmbeddedError(f"cannot use {self._data_dir} for Valkey: {error}; {_WAYS_OUT}") from error
+            raise EmbeddedError(f"cannot use {self._data_dir} for Valkey: {error}; {WAYS_OUT}") from error
         except BaseException:
             self._stop()
             raise
@@ -226,11 +194,11 @@ class EmbeddedValkey:
 
     def _prepare_folder(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _FolderLock(self._data_dir, on_wait=self._emit)
+        self._lock = FolderLock(self._data_dir, on_wait=self._emit)
         self._valkey_dir.mkdir(mode=0o700, exist_ok=True)
         if self._log.exists() and self._log.stat().st_size > MAX_LOG_BYTES:
             self._log.replace(self._log.with_name("valkey.log.1"))
-        self._socket = _choose_socket(self._data_dir)
+        self._socket = choose_socket(self._data_dir)
         self._lock.note(socket=str(self._socket))
 
     def _supervise(self, started: "Future[None]") -> None:
@@ -272,7 +240,7 @@ class EmbeddedValkey:
         assert self._lock is not None
         self._socket.unlink(missing_ok=True)  # stale: the lock is ours
         command = [str(self._binary), *self._options()]
-        if DIES_WITH_PARENT and sys.executable:
+        if data_folder.DIES_WITH_PARENT and sys.executable:
             command = [sys.executable, "-I", "-S", "-c", _EXEC_BOUND_TO_PARENT, str(os.getpid()), *command]
         log = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -298,7 +266,7 @@ class EmbeddedValkey:
 
         silent_since = time.monotonic()
         while process.poll() is None:
-            answer = _ask(self._socket, "PING")
+            answer = ask(self._socket, "PING")
             if answer.startswith(b"-LOADING"):
                 silent_since = time.monotonic()
             elif answer:
@@ -332,7 +300,7 @@ class EmbeddedValkey:
     def _start_error(self, what: str, log_start: int) -> EmbeddedError:
         lines = _read_from(self._log, log_start).splitlines()[-12:] or ["(nothing)"]
         return EmbeddedError(
-            f"Valkey ({self._binary}) {what}. Remove the cause, or {_WAYS_OUT}. To start empty, move "
+            f"Valkey ({self._binary}) {what}. Remove the cause, or {WAYS_OUT}. To start empty, move "
             f"{self._valkey_dir} away; it holds the job records. Last lines of {self._log}:\n  " + "\n  ".join(lines)
         )
 
@@ -356,7 +324,7 @@ class EmbeddedValkey:
                 self._emit("valkey_killed", pid=process.pid)
             self._process = self._supervisor = None
             if self._socket is not None:
-                _remove_socket(self._socket, self._data_dir)
+                remove_socket(self._socket, self._data_dir)
                 self._socket = None
             if self._lock is not None:
                 self._lock.release()
@@ -366,139 +334,6 @@ class EmbeddedValkey:
     def _emit(self, event: str, **fields: Any) -> None:
         with contextlib.suppress(Exception):
             self._on_event(event, fields)
-
-
-class _FolderLock:
-    """The lock on a data folder, held from construction to `release` and by every process that inherits `fd`.
-
-    The lock file holds one JSON object for people and for the next instance: the pid and host of the holder, its
-    Valkey's pid and socket, and whether it is stopping.
-    """
-
-    def __init__(self, data_dir: Path, *, on_wait: Callable[..., None]) -> None:
-        """Take the lock, waiting up to `LOCK_SECONDS` if its holder is going away."""
-        self._data_dir = data_dir
-        self.fd = os.open(data_dir / "foretell.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            self._take(on_wait)
-            left_behind = self._read().get("socket")
-            if isinstance(left_behind, str):
-                _remove_socket(Path(left_behind), data_dir)
-            self._record: dict[str, Any] = {}
-            self.note(pid=os.getpid(), host=socket.gethostname())
-        except BaseException:
-            os.close(self.fd)
-            raise
-
-    def note(self, **fields: Any) -> None:
-        """Add fields to what the lock file says about its holder."""
-        self._record.update(fields)
-        text = json.dumps(self._record).encode() + b"\n"
-        os.pwrite(self.fd, text, 0)
-        os.ftruncate(self.fd, len(text))
-
-    def release(self) -> None:
-        """Empty the file and drop the lock; the file stays, as removing it would let two instances lock two files."""
-        with contextlib.suppress(OSError):
-            os.ftruncate(self.fd, 0)
-        os.close(self.fd)
-
-    def _take(self, on_wait: Callable[..., None]) -> None:
-        waiting_since: float | None = None
-        while True:
-            try:
-                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                holder = self._read()
-            local = holder.get("host") == socket.gethostname()
-            runs = local and not holder.get("stopping") and _is_alive(holder.get("pid"))
-            waited = 0.0 if waiting_since is None else time.monotonic() - waiting_since
-            if runs or waited > LOCK_SECONDS:
-                raise EmbeddedError(self._in_use(holder, runs=runs))
-            if waiting_since is None:
-                waiting_since = time.monotonic()
-                on_wait("valkey_waiting", data_dir=str(self._data_dir), seconds=LOCK_SECONDS)
-                if local and not DIES_WITH_PARENT and isinstance(holder.get("socket"), str):
-                    _ask(Path(holder["socket"]), "SHUTDOWN")  # an orphan, or on its way out already
-            time.sleep(0.05)
-
-    def _in_use(self, holder: dict[str, Any], *, runs: bool) -> str:
-        who = f"foretell with pid {holder.get('pid', 'unknown')} on host {holder.get('host', 'unknown')}"
-        if runs and isinstance(holder.get("socket"), str):
-            return (
-                f"{self._data_dir} is in use by {who}: stop that one (kill {holder['pid']}), choose another folder "
-                "with --data-dir or FORETELL_DATA_DIR, or share its queue and cache with "
-                f"FORETELL_REDIS_URL={_url(Path(holder['socket']))}"
-            )
-        if runs:
-            return f"{self._data_dir} is in use by {who}, which is just starting: stop that one, or {_WAYS_OUT}"
-        return (
-            f"{self._data_dir} is still locked after {LOCK_SECONDS:g} s, by {who} or its Valkey with pid "
-            f"{holder.get('valkey_pid', 'unknown')}: stop what is left of them, or {_WAYS_OUT}"
-        )
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            record = json.loads(os.pread(self.fd, 10_000, 0))
-        except ValueError:  # just taken and not written yet, or written on a full disk
-            return {}
-        return record if isinstance(record, dict) else {}
-
-
-def _is_alive(pid: object) -> bool:
-    """Say whether a process of this host runs; one that has ended and waits for its parent to notice does not."""
-    if not isinstance(pid, int):
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # it exists and is another user's
-    with contextlib.suppress(OSError):  # no /proc on macOS
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
-    return True
-
-
-def _choose_socket(data_dir: Path) -> Path:
-    """Return the path of the socket: in the data folder, or in a new private folder if that path is too long."""
-    path = data_dir / _SOCKET_NAME
-    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
-        return path
-    for temporary in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes a private folder in it
-        folder = Path(tempfile.mkdtemp(prefix=_SOCKET_FOLDER_PREFIX, dir=temporary))  # mode 0700
-        if len(os.fsencode(folder / _SOCKET_NAME)) <= MAX_SOCKET_PATH_BYTES:
-            return folder / _SOCKET_NAME
-        folder.rmdir()
-    raise OSError(f"no folder has a path short enough for a unix socket ({MAX_SOCKET_PATH_BYTES} bytes)")
-
-
-def _remove_socket(path: Path, data_dir: Path) -> None:
-    """Remove a socket whose server is gone, and its folder if that was made for it."""
-    in_data_dir = path.parent == data_dir
-    if path.name != _SOCKET_NAME or not (in_data_dir or path.parent.name.startswith(_SOCKET_FOLDER_PREFIX)):
-        return  # not a path that we chose
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
-        if not in_data_dir:
-            path.parent.rmdir()
-
-
-def _url(path: Path) -> str:
-    return "unix://" + quote(os.fsencode(path))
-
-
-def _ask(path: Path, command: str) -> bytes:
-    """Send one command to the server on a socket; empty if there is no answer."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(1.0)
-            connection.connect(os.fspath(path))
-            connection.sendall(command.encode() + b"\r\n")
-            return connection.recv(1024)
-    except OSError:
-        return b""
 
 
 def _read_from(path: Path, start: int) -> str:

@@ -19,8 +19,9 @@ from typing import Any, Self
 import pytest
 import redis
 
-from service import embedded
-from service.embedded import EmbeddedError, EmbeddedValkey, find_binary
+from service import data_folder, embedded
+from service.data_folder import EmbeddedError
+from service.embedded import EmbeddedValkey, find_binary
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -35,7 +36,7 @@ def wait_until(predicate: Callable[[], Any], *, seconds: float = 20.0) -> None:
 
 def exists(pid: int) -> bool:
     """Say whether a process runs; one that ended and was not waited for, as under a lazy init, does not."""
-    return embedded._is_alive(pid)
+    return data_folder.is_alive(pid)
 
 
 class Events:
@@ -96,7 +97,7 @@ class Holder:
 
     def __init__(self, folder: Path, *, setup: str = "", inside: str = "sys.stdin.read()") -> None:
         script = (
-            "import os, sys\nfrom pathlib import Path\nfrom service import embedded\n"
+            "import os, sys\nfrom pathlib import Path\nfrom service import data_folder, embedded\n"
             f"folder = Path({str(folder)!r})\n{setup}\n"
             "with embedded.EmbeddedValkey(folder) as valkey:\n"
             "    print(valkey.pid, valkey.url, flush=True)\n"
@@ -248,7 +249,7 @@ class TestOneInstancePerFolder:
     def test_a_killed_holder_whose_valkey_never_ends_is_reported(
         self, folder: Path, events: Events, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(embedded, "LOCK_SECONDS", 0.2)
+        monkeypatch.setattr(data_folder, "LOCK_SECONDS", 0.2)
         with Holder(folder) as holder:
             os.kill(holder.valkey_pid, signal.SIGSTOP)
             holder.end(signal.SIGKILL)
@@ -394,7 +395,7 @@ class TestSupervision:
             "    for _ in range(3):\n"
             "        pid = valkey.pid\n"
             "        os.kill(pid, signal.SIGKILL)\n"
-            "        while valkey.pid in (None, pid) or not embedded._ask(folder / 'valkey.sock', 'PING'):\n"
+            "        while valkey.pid in (None, pid) or not data_folder.ask(folder / 'valkey.sock', 'PING'):\n"
             "            time.sleep(0.01)\n"
         )
         with Holder(folder, setup=setup, inside="kill(valkey)") as holder:
@@ -438,8 +439,8 @@ class TestDeathOfForetell:
     def test_without_a_parent_death_signal_the_next_instance_stops_the_orphan(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(embedded, "DIES_WITH_PARENT", False)
-        with Holder(folder, setup="embedded.DIES_WITH_PARENT = False") as holder:
+        monkeypatch.setattr(data_folder, "DIES_WITH_PARENT", False)
+        with Holder(folder, setup="data_folder.DIES_WITH_PARENT = False") as holder:
             with redis.Redis.from_url(holder.url) as connection:
                 connection.set("answer", "kept")
                 holder.end(signal.SIGKILL)
@@ -454,7 +455,7 @@ class TestDeathOfForetell:
             "    if (child := os.fork()) == 0:\n"
             "        sys.exit()\n"
             "    os.waitpid(child, 0)\n"
-            "    print(valkey.pid, embedded._ask(folder / 'valkey.sock', 'PING'))\n"
+            "    print(valkey.pid, data_folder.ask(folder / 'valkey.sock', 'PING'))\n"
         )
         with Holder(folder, setup=setup, inside="fork(valkey)") as holder:
             output, _ = holder.process.communicate()
@@ -562,7 +563,8 @@ class TestDoesNotStart:
 
     def test_a_full_disk(self, folder: Path) -> None:
         script = (
-            "import resource\nfrom pathlib import Path\nfrom service.embedded import EmbeddedError, EmbeddedValkey\n"
+            "import resource\nfrom pathlib import Path\nfrom service.data_folder import EmbeddedError\n"
+            "from service.embedded import EmbeddedValkey\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"  # no file of this process may grow
             f"try:\n    EmbeddedValkey(Path({str(folder)!r})).__enter__()\n"
             "except EmbeddedError as error:\n    print(error)\n"
