@@ -3,6 +3,7 @@
 import asyncio
 import os
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import (
@@ -78,6 +79,16 @@ def exposition() -> tuple[bytes, str]:
         meter.flush()
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Drop the gauges of API processes that were killed; their counters stay."""
+    for file in folder.glob("gauge_live*_*.db"):
+        try:
+            os.kill(int(file.stem.rpartition("_")[2]), 0)
+        except ProcessLookupError:
+            file.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import typer.main
+from typer.testing import CliRunner, Result
 
 from service.app import create_app
 from service.cli import app as command_line
@@ -32,6 +33,11 @@ def foretell(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
     command = [sys.executable, "-m", "service", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def invoke(*arguments: str) -> Result:
+    """Run the command line in this process, where it starts nothing."""
+    return CliRunner().invoke(command_line, arguments, prog_name="foretell")
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -74,29 +80,19 @@ class TestKeys:
         assert "Authorization: Bearer" in problem["detail"]
 
     @pytest.mark.parametrize(
-        "change",
+        "sent",
         [
-            lambda token: f"Bearer {token}x",
-            lambda token: f"Bearer {token[:-1]}",
-            lambda token: f"Bearer {token[:-1]}{'A' if token[-1] != 'A' else 'B'}",
-            lambda token: f"Bearer ftl_aaaaaaaa_{token[13:]}",
-            lambda token: f"Bearer {token.upper()}",
-            lambda token: f"Bearer {token} {token}",
-            lambda token: f"Bearer{token}",
-            lambda token: f"Basic {token}",
-            lambda token: token,
-            lambda token: "Bearer",
-            lambda token: "Bearer ",
-            lambda token: "Bearer null",
-            lambda token: "Bearer " + "f" * 60_000,
-            lambda token: f"Bearer {token[:20]}\xe9{token[21:]}",
-            lambda token: "Bearer \xff\xfe\xfd",
-            lambda token: "\xe4\xf6\xfc",
-            lambda token: "",
+            "Bearer {token}x", "Bearer {token[0]}", "Bearer {cut}", "Bearer {cut}!", "Bearer {other_secret}",
+            "Bearer {other_id}", "Bearer {token} {token}", "Bearer{token}", "Bearer \xe9{token}", "Bearer {token}\xff\xfe",
+            "Basic {token}", "{token}", "Bearer", "Bearer ", "Bearer null", "Bearer " + "f" * 60_000, "\xe4\xf6\xfc", "",
         ],
+        ids=lambda sent: ascii(sent[:30]),
     )  # fmt: skip
-    def test_another_is_as_good_as_none(self, guarded: RunningService, token: str, change: Any) -> None:
-        head = post_head(JSON.strip(), f"Content-Length: {len(BODY)}", f"Authorization: {change(token)}")
+    def test_another_is_as_good_as_none(self, guarded: RunningService, token: str, sent: str) -> None:
+        cut, last = token[:-1], token[-1]
+        wrong = {"other_secret": cut + ("A" if last != "A" else "B"), "other_id": f"ftl_aaaaaaaa_{token[13:]}"}
+        value = sent.format(token=token, cut=cut, **wrong)
+        head = post_head(JSON.strip(), f"Content-Length: {len(BODY)}", f"Authorization: {value}")
         with Wire(guarded) as wire:
             wire.send(head + BODY)
             answer = wire.answer()
@@ -105,7 +101,7 @@ class TestKeys:
         assert answer.headers["www-authenticate"] == 'Bearer realm="foretell"'
 
     def test_the_name_of_the_scheme_has_no_case(self, guarded: RunningService, token: str) -> None:
-        assert guarded.predict(headers={"Authorization": f"bEaReR   {token} "[:-1]}).status_code == 200
+        assert guarded.predict(headers={"Authorization": f"bEaReR   {token}"}).status_code == 200
 
     def test_a_body_is_not_read_without_one(self, guarded: RunningService) -> None:
         with Wire(guarded) as wire:
@@ -244,10 +240,10 @@ class TestStart:
         ids=lambda value: " ".join(value) if isinstance(value, list) else None,
     )
     def test_is_refused_with_the_way_out(self, tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
-        done = foretell("serve", "--port", "0", "--data-dir", str(tmp_path / "data"), *arguments)
-        assert done.returncode == code, done.stderr
+        done = invoke("serve", "--port", "0", "--data-dir", str(tmp_path / "data"), *arguments)
+        assert done.exit_code == code, done.stderr
         assert words in " ".join(done.stderr.split())
-        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
         assert not (tmp_path / "data").exists()
 
     def test_is_possible_everywhere_once_decided(self, tmp_path: Path) -> None:
@@ -298,8 +294,8 @@ class TestHelp:
         "words", ["", "serve", "worker", "predict", "keys", "keys add", "keys list", "keys revoke"]
     )
     def test_all_of_them_are_shown(self, words: str) -> None:
-        shown = foretell(*words.split(), "--help")
-        assert shown.returncode == 0
+        shown = invoke(*words.split(), "--help")
+        assert shown.exit_code == 0
         assert shown.stderr == ""
         text = " ".join(re.sub("[│╭╰─╮╯]", " ", shown.stdout).split())
         commands = self.commands()
@@ -317,5 +313,4 @@ class TestHelp:
         assert all(field.description for field in Settings.model_fields.values())
 
     def test_no_command_shows_the_help(self) -> None:
-        done = foretell()
-        assert "serve" in done.stdout + done.stderr
+        assert "serve" in invoke().output
