@@ -89,7 +89,14 @@ class Edge:
         body = b""
         if b"content-length" in headers or b"transfer-encoding" in headers:
             try:
-                body = await self._read(headers, receive)
+                self._check_declared(headers)
+                message = await receive()
+                if message.get("more_body") or message["type"] == "http.disconnect":
+                    body = await self._rest(message, receive)
+                else:
+                    body = message["body"]
+                if len(body) > self._body_limit:
+                    raise self._too_large("more came")
             except ProblemException as problem:
                 await self._refuse(problem, scope, receive, send, started, unread=True)
                 return
@@ -183,33 +190,25 @@ class Edge:
                 )
         return None
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    def _check_declared(self, headers: dict[bytes, bytes]) -> None:
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit():
             raise ProblemException("bad_request", "Content-Length must be a whole number")
         if len(declared) > 18 or int(declared) > self._body_limit:
             raise self._too_large(f"{declared.decode()[:30]} bytes were announced")
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _Disconnected
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(body) > self._body_limit:
-                raise self._too_large("more came")
-            return bytes(body)
-        pieces = [body]
-        size = len(body)
-        while size <= self._body_limit:
-            message = await receive()
+
+    async def _rest(self, message: Message, receive: Receive) -> bytes:
+        """Read a body that comes in pieces, up to the first beyond the limit."""
+        pieces: list[bytes] = []
+        size = 0
+        while True:
             if message["type"] == "http.disconnect":
                 raise _Disconnected
             pieces.append(message.get("body", b""))
             size += len(pieces[-1])
-            if not message.get("more_body", False):
-                break
-        if size > self._body_limit:
-            raise self._too_large("more came")
-        return b"".join(pieces)
+            if size > self._body_limit or not message.get("more_body", False):
+                return b"".join(pieces)
+            message = await receive()
 
     def _too_large(self, came: str) -> ProblemException:
         return ProblemException(

@@ -51,7 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
             # parser takes it that no body follows; so it is not shown it. In a JSON body this cannot match.
             data = UPGRADE.sub(b"\r\nignored:", data)
         self._bytes_without_body += len(data)
-        super().data_received(data)
+        HttpToolsProtocol.data_received(self, data)
         if self._arriving and self._bytes_without_body > MAX_HEADER_BYTES:
             self._end(_headers_too_large())
         elif self._arriving and self._arrival is None and not self.transport.is_closing():
@@ -63,7 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._in_headers = True
             self._bytes_without_body = 0
             self._arriving = True
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
 
     def on_headers_complete(self) -> None:
         """Note that the headers are whole."""
@@ -74,18 +74,19 @@ class BoundedProtocol(HttpToolsProtocol):
             if size > MAX_HEADER_BYTES:
                 self._end(_headers_too_large())
                 raise ValueError("ends the parsing")
-        super().on_headers_complete()
+        HttpToolsProtocol.on_headers_complete(self)
 
     def on_body(self, body: bytes) -> None:
         """Note that this piece carries some of the body."""
         self._bytes_without_body = 0
-        super().on_body(body)
+        HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
         self._arriving = False
-        self._stop_clock()
-        super().on_message_complete()
+        if self._arrival is not None:
+            self._stop_clock()
+        HttpToolsProtocol.on_message_complete(self)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP with a problem."""

@@ -97,7 +97,7 @@ class RunningService:
         if not self.log_file.exists():
             return []
         lines = []
-        for line in self.log_file.read_text().splitlines():
+        for line in self.log_file.read_text().split("\n"):
             if line.startswith("{"):
                 record = json.loads(line)
                 if record.get("event") == event:

@@ -76,11 +76,17 @@ def mode_table(request: PredictionRequest) -> Modes:
         Refused: the parts do not fit together, or their numbers lie too far apart.
     """
     regime, model = request.regime, request.model
-    with np.errstate(all="ignore"):  # what leaves double precision here is refused below
-        if isinstance(regime, EigenspectrumRegime):
-            modes = _from_eigenspectrum(regime, fit_intercept=model.fit_intercept)
-        else:
-            modes = _from_regression(regime, features=model.features.kind, fit_intercept=model.fit_intercept)
+    try:
+        # What leaves double precision here raises an error or is refused below.
+        with np.errstate(all="ignore"):
+            if isinstance(regime, EigenspectrumRegime):
+                modes = _from_eigenspectrum(regime, fit_intercept=model.fit_intercept)
+            else:
+                modes = _from_regression(regime, features=model.features.kind, fit_intercept=model.fit_intercept)
+    except ArithmeticError:
+        raise Refused(
+            "/regime", "its numbers lie too far apart for double precision; choose other units or sizes"
+        ) from None
     _check_scales(request, modes)
     return modes
 

@@ -6,6 +6,7 @@ renews a lease on the job it executes; when it dies, another one takes the job o
 
 import ctypes
 import os
+import re
 import signal
 import sys
 from typing import Any
@@ -29,6 +30,8 @@ from workers.predictions import predict
 log = structlog.get_logger("foretell.worker")
 
 CPU_QUEUE = "cpu"
+JOB_ID = re.compile(r"[A-Za-z0-9_-]+")
+"""What RQ allows; it raises an error about anything else."""
 LEASE_SECONDS = 15
 RENEWAL_SECONDS = 5
 SWEEP_SECONDS = 2
@@ -82,6 +85,8 @@ def submit_prediction(connection: "Redis", request: PredictionRequest, *, key: s
 
 def find(connection: "Redis", job_id: str) -> Job | None:
     """Return a job by its id."""
+    if not JOB_ID.fullmatch(job_id):
+        return None
     try:
         return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
     except NoSuchJobError:

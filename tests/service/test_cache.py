@@ -466,7 +466,7 @@ class TestSharing:
                 answers.extend([first, *again])
                 return HIT_REDIS in map(stage, again)
 
-            wait_until(one_has_found_the_answer_of_the_other)
+            wait_until(one_has_found_the_answer_of_the_other, seconds=120)  # the kernel chooses who accepts
             solved = [stage(answer) for answer in answers].count(MISS)
             requests = 'foretell_requests_total{method="POST",route="/v1/predictions",status="200"}'
             wait_until(lambda: running.metric(requests) == len(answers), what="the count of both processes")

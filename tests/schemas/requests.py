@@ -1,0 +1,65 @@
+"""Hypothesis strategies for requests: admissible ones of every kind, as plain JSON."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+POSITIVE = st.floats(1e-6, 1e6) | st.integers(1, 1000) | st.sampled_from([1e-100, 1e100, 0.1, 1 / 3])
+NONNEGATIVE = POSITIVE | st.just(0) | st.just(0.0)
+
+
+def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw an object in which any of these fields may be missing."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def kind(name: str, required: dict[str, Any] | None = None, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw an object of a kind."""
+    return st.fixed_dictionaries({"kind": st.just(name), **(required or {})}, optional=fields)
+
+
+def some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw a short list."""
+    return st.lists(strategy, min_size=1, max_size=4)
+
+
+COVARIANCES = st.one_of(
+    kind("isotropic", variance=POSITIVE),
+    kind("discrete", {"eigenvalues": some(NONNEGATIVE), "weights": some(POSITIVE)}),
+    kind("power_law", {"exponent": st.floats(0.01, 40)}, scale=POSITIVE),
+    kind("spiked", {"spikes": some(POSITIVE)}, bulk_variance=NONNEGATIVE),
+    kind("ar1", {"correlation": st.floats(-0.999, 0.999)}),
+    kind("explicit", {"eigenvalues": some(NONNEGATIVE)}),
+)
+ALIGNMENTS = st.one_of(
+    kind("isotropic"), kind("source", {"exponent": st.floats(0, 40)}), kind("energies", {"values": some(NONNEGATIVE)})
+)
+TARGETS = optional(
+    signal_variance=NONNEGATIVE, alignment=ALIGNMENTS, nonlinear_variance=NONNEGATIVE, mean=st.floats(-1e50, 1e50)
+)
+SIZES = st.integers(1, 10**12) | st.floats(0.5, 1e12)
+REGIMES = st.one_of(
+    kind(
+        "regression",
+        {"n_samples": SIZES, "n_features": SIZES},
+        covariance=COVARIANCES,
+        target=TARGETS,
+        noise_variance=NONNEGATIVE,
+    ),
+    kind(
+        "eigenspectrum",
+        {"n_samples": SIZES, "eigenvalues": some(NONNEGATIVE), "energies": some(NONNEGATIVE)},
+        multiplicities=st.none() | some(POSITIVE),
+        tail_trace=NONNEGATIVE,
+        noise_variance=NONNEGATIVE,
+    ),
+)
+
+
+def requests() -> st.SearchStrategy[Any]:
+    """Draw a request that fits the schema, as a client would write it: with or without its defaults."""
+    learner = st.fixed_dictionaries({"penalty": NONNEGATIVE}, optional={"kind": st.just("ridge")})
+    model = st.fixed_dictionaries(
+        {"learner": learner}, optional={"features": optional(kind=st.just("linear")), "fit_intercept": st.booleans()}
+    )
+    return st.fixed_dictionaries({"model": model, "regime": REGIMES})

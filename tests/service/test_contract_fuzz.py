@@ -1,0 +1,47 @@
+"""The live service against its own OpenAPI document: schemathesis posts what the document allows and what it forbids."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.running import RunningService
+
+CONFIGURATION = """
+[checks.positive_data_acceptance]
+# What fits the schema may still break the theory's assumptions (422), name a job that is not there (404), or find the
+# queue away (503). Nothing else is allowed for it.
+expected-statuses = ["2xx", "3xx", "404", "422", "503"]
+
+[warnings]
+enabled = false
+"""
+
+
+def fuzz(service: RunningService, folder: Path, *, examples: int, seconds: int) -> None:
+    """Run all phases with all checks, and show the report if anything is found."""
+    (folder / "schemathesis.toml").write_text(CONFIGURATION)
+    command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml", "run"]
+    options = ["--mode", "all", "--checks", "all", "--max-examples", str(examples), "--max-time", str(seconds)]
+    done = subprocess.run(
+        [*command, f"{service.url}/openapi.json", *options, "--continue-on-failure", "--no-color"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10 * seconds,
+    )
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2000:]
+    assert service.logged("unexpected_error") == []
+    assert service.predict().status_code == 200
+
+
+def test_all_phases_and_all_checks(service: RunningService, tmp_path: Path) -> None:
+    fuzz(service, tmp_path, examples=60, seconds=25)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_for_ten_minutes(service: RunningService, tmp_path: Path) -> None:
+    fuzz(service, tmp_path, examples=2000, seconds=600)
