@@ -153,13 +153,19 @@ def add_key(
 def list_keys(data_dir: DataDir = None) -> None:
     """List the ids and names of the keys."""
     with _key_store(data_dir) as keys:
-        for key_id, name in keys.names().items():
-            typer.echo(f"{key_id}  {name}")
+        names = keys.names()
+    for key_id, name in names.items():
+        typer.echo(f"{key_id}  {name}")
+    if not names:
+        typer.echo("there are no keys yet; 'foretell keys add NAME' creates one", err=True)
 
 
 @keys_app.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="The id: the second part of the key.")], data_dir: DataDir = None
+    key_id: Annotated[
+        str, typer.Argument(help="The id that 'foretell keys list' shows: the second part of the key, not its name.")
+    ],
+    data_dir: DataDir = None,
 ) -> None:
     """Make a key worthless; a running service notices within a second."""
     with _key_store(data_dir) as keys:
@@ -203,7 +209,7 @@ def _key_store(data_dir: Path | None) -> Iterator[Any]:
 
     try:
         yield KeyStore(_settings(**({} if data_dir is None else {"data_dir": data_dir})).keys_file)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         _fail(str(error), code=2)
 
 
@@ -227,7 +233,8 @@ def _print(prediction: Prediction) -> None:
         "train error": prediction.train_error,
         "estimator norm squared": prediction.estimator_norm_squared,
         "effective ridge": prediction.effective.ridge,
-        "degrees of freedom": prediction.effective.df1,
+        "degrees of freedom df1": prediction.effective.df1,
+        "degrees of freedom df2": prediction.effective.df2,
     }
     for name, value in rows.items():
         table.add_row(name, "-" if value is None else f"{value:.8g}" if isinstance(value, float) else str(value))

@@ -25,8 +25,9 @@ from service.rate_limits import RateLimits
 from service.routes import predictions
 from service.settings import Settings
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Answered without a key and without limits, for load balancers."""
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs"})
+"""Answered without a key and without limits: for load balancers, and for browsers, which cannot send a key."""
+OPEN_FOLDER = "/docs/assets/"
 LINGER_SECONDS = 1.0
 LINGER_BYTES = 64 * 2**20
 
@@ -147,7 +148,7 @@ class Edge:
         if method == "HEAD":
             # The server drops the body of an answer to HEAD; the routes need not know.
             scope = {**scope, "method": "GET"}
-        delivered = False
+        delivered = answered = False
         status = 500
 
         async def replay() -> Message:
@@ -158,19 +159,23 @@ class Edge:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def tagged(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 message["headers"] = [*message["headers"], (b"x-request-id", scope["request_id"].encode())]
             await send(message)
 
         try:
             await self._app(scope, replay, tagged)
+        except Exception:
+            # The handler of unexpected errors has logged and answered it; only what it could not answer goes on.
+            if not answered:
+                raise
         finally:
             self._account(scope, method, status, started)
 
     async def _admit(self, scope: Scope, headers: dict[bytes, bytes], path: str) -> ProblemException | None:
-        if path in OPEN_PATHS:
+        if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
             return None
         client = (scope["client"] or ("unknown",))[0]
         if self._keys is not None:

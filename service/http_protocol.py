@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import secrets
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -112,10 +114,11 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         cycle: Any = self.cycle
         if cycle is None or not cycle.response_started or cycle.response_complete:
-            content = problem.body()
+            request_id = secrets.token_hex(10)
+            content = problem.body(request_id)
             head = (
-                f"HTTP/1.1 {problem.status} {problem.code}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-                f"content-length: {len(content)}\r\nconnection: close\r\n\r\n"
+                f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+                f"content-length: {len(content)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
             )
             self.transport.write(head.encode() + content)
         self.transport.close()

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from rq.job import Job as QueuedJob
 from rq.job import JobStatus
 
@@ -73,6 +73,10 @@ class Jobs:
     async def _with_redis(self, function: Callable[[], Value]) -> Value:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+        except ResponseError as error:
+            log.warning("queue_refuses", error=str(error))
+            detail = "the queue's server takes no more work, its memory or disk is full; try again later"
+            raise ProblemException("unavailable", detail, headers=RETRY_AFTER) from None
         except (RedisError, OSError) as error:
             log.warning("queue_unavailable", error=str(error))
             raise ProblemException(

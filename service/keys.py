@@ -1,5 +1,6 @@
 """API keys: random tokens of which only the SHA-256 is kept; looked up by name, compared in constant time."""
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -8,6 +9,8 @@ import re
 import secrets
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -45,20 +48,26 @@ class KeyStore:
         return {key_id: name for key_id, (name, _) in self._hashes.items()}
 
     def add(self, name: str) -> str:
-        """Create a key; returns the token, which is shown once and kept nowhere."""
+        """Create a key; returns the token, which is shown once and kept nowhere.
+
+        Raises:
+            ValueError: the name is empty, long or not printable.
+        """
+        if not (0 < len(name) <= 100 and name.isprintable()):
+            raise ValueError("a key's name must have 1 to 100 printable characters, on one line")
         key_id = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(8))
         token = f"ftl_{key_id}_{secrets.token_urlsafe(32)}"
-        self._load()
-        self._save({**self._hashes, key_id: (name, _hash(token))})
+        with self._exclusively():
+            self._save({**self._hashes, key_id: (name, _hash(token))})
         return token
 
     def revoke(self, key_id: str) -> bool:
         """Forget a key; returns whether there was one."""
-        self._load()
-        remaining = {known: value for known, value in self._hashes.items() if known != key_id}
-        found = len(remaining) < len(self._hashes)
-        if found:
-            self._save(remaining)
+        with self._exclusively():
+            remaining = {known: value for known, value in self._hashes.items() if known != key_id}
+            found = len(remaining) < len(self._hashes)
+            if found:
+                self._save(remaining)
         return found
 
     def verify(self, token: str) -> str | None:
@@ -77,6 +86,19 @@ class KeyStore:
         valid = hmac.compare_digest(_hash(token), expected)
         return key_id if valid and match else None
 
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """Read the file and keep other processes from changing it until the change is made."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._stamp = None
+            self._load()
+            yield
+        finally:
+            os.close(descriptor)
+
     def _load(self) -> None:
         self._checked = time.monotonic()
         try:
@@ -94,7 +116,6 @@ class KeyStore:
             ) from None
 
     def _save(self, hashes: dict[str, tuple[str, str]]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         rows = [{"id": key_id, "name": name, "sha256": digest} for key_id, (name, digest) in hashes.items()]
         # mkstemp's file is readable by its owner alone; the rename makes the change appear whole.
         descriptor, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)

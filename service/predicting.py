@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from api_schemas.job import Job
-from api_schemas.prediction import PredictionRequest
+from api_schemas.prediction import Prediction, PredictionRequest
 from api_schemas.problem import ProblemError
 from service import metrics
 from service.cache import Entry, MemoryCache
@@ -94,6 +94,13 @@ class Predictor:
             await self._in_thread(check, request)
         return await self._jobs.submit(request, key=key)
 
+    def keep(self, prediction: Prediction) -> None:
+        """Keep an answer that a worker found, so that asking again finds it."""
+        if self._memory.by_key(prediction.key) is None:
+            body: bytes = prediction.__pydantic_serializer__.to_json(prediction)
+            self._memory.put(Entry(prediction.key, body))
+            self._shared.put(prediction.key, body)
+
     async def _answer_in_thread(self, body: bytes, *, fresh: bool) -> Answer:
         try:
             async with asyncio.timeout(self._time_limit):
@@ -102,7 +109,7 @@ class Predictor:
         except TimeoutError:
             raise ProblemException(
                 "time_limit",
-                f"no answer within {self._time_limit:g} s; use fewer modes, or try again when the service is less busy",
+                f"no answer within {self._time_limit:g} s; use fewer modes, or be answered later: Prefer: respond-async",
                 headers={"Retry-After": "1"},
             ) from None
 

@@ -1,5 +1,6 @@
 """``foretell serve``: checks that it is safe to, brings up Redis unless one is named, and runs the API processes."""
 
+import errno
 import os
 import shutil
 import signal
@@ -64,10 +65,13 @@ def serve(settings: Settings) -> int:
     check_exposure(settings)
     if settings.auth == "required" and not len(KeyStore(settings.keys_file)):
         raise UnsafeConfiguration(
-            f"API keys are required but {settings.keys_file} has none; add one: foretell keys add NAME"
+            f"API keys are required but {settings.keys_file} has none;"
+            f" add one: foretell keys add NAME --data-dir {settings.data_dir}"
         )
     configure_logs(settings)
+    _warn_of_unknown_settings()
     with ExitStack() as stack:
+        stack.callback(log.info, "stopped")
         stack.enter_context(_unwinding_on_signals())
         listener = stack.enter_context(_listener(settings))
         port = listener.getsockname()[1]
@@ -98,6 +102,13 @@ def serve(settings: Settings) -> int:
         return 0 if server.started else 1
 
 
+def _warn_of_unknown_settings() -> None:
+    known = {f"FORETELL_{name.upper()}" for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if name.startswith("FORETELL_") and name not in known:
+            log.warning("unknown_setting", name=name, consequence="ignored; docs/settings.md lists those there are")
+
+
 def _environment(settings: Settings, *, redis_url: str, cache_url: str) -> dict[str, str]:
     values: dict[str, Any] = settings.model_dump(exclude_none=True)
     values |= {"redis_url": redis_url, "cache_url": cache_url}
@@ -113,8 +124,9 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
             listener.bind((settings.host, settings.port))
         except OSError as error:
             reason = error.strerror or str(error)
+            what = "--host" if error.errno == errno.EADDRNOTAVAIL else "--port"
             raise OSError(
-                f"cannot listen on {settings.host}:{settings.port}: {reason}; choose another --port"
+                f"cannot listen on {settings.host}:{settings.port}: {reason}; choose another {what}"
             ) from None
         listener.listen(2048)
         listener.set_inheritable(True)

@@ -55,9 +55,11 @@ class Settings(BaseSettings):
         description="Addresses of proxies, separated by commas, whose X-Forwarded-For names the client; none by default.",
     )
     access_log: Literal["all", "solved", "off"] = Field(
-        "solved", description="Which requests get a log line: all, all but those answered from memory, or none."
+        "solved", description="Which requests get a log line: all, solved (all but those answered from memory) or off."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged: debug, info, warning or error."
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="json, or console for people; auto is console on a terminal."
     )
@@ -116,7 +118,7 @@ def check_exposure(settings: Settings) -> None:
     if settings.auth == "auto":
         raise UnsafeConfiguration(
             f"listening on {settings.host} lets other machines in: require API keys with --auth required (create one with"
-            " 'foretell keys add NAME'), or say --auth off if something in front of foretell authenticates"
+            " 'foretell keys add NAME --data-dir DIR'), or say --auth off if something in front of foretell authenticates"
         )
     if settings.rate_limit == "auto":
         raise UnsafeConfiguration(

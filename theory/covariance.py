@@ -41,12 +41,14 @@ class Spectrum:
             where energies are a function of position.
         groups: for each eigenvalue that the user named, in the order given, how many consecutive entries it fills;
             None where the entries are not individually addressable.
+        count: the exact sum of the multiplicities, where theirs carries rounding.
     """
 
     eigenvalues: Vector
     multiplicities: Vector
     index: Vector | None = None
     groups: int | None = None
+    count: float | None = None
 
 
 def isotropic(n_features: float, *, variance: float = 1.0) -> Spectrum:
@@ -91,7 +93,9 @@ def power_law(n_features: float, *, exponent: float, scale: float = 1.0, every_m
         index, weights = np.arange(1, count + 1, dtype=float), np.ones(count)
     else:
         index, weights = counting_nodes(count, roughness=exponent)
-    return Spectrum(eigenvalues=scale * index**-exponent, multiplicities=weights, index=index, groups=count)
+    return Spectrum(
+        eigenvalues=scale * index**-exponent, multiplicities=weights, index=index, groups=count, count=float(count)
+    )
 
 
 def spiked(n_features: float, *, spikes: npt.ArrayLike, bulk_variance: float = 1.0) -> Spectrum:
@@ -147,7 +151,7 @@ def ar1(n_features: float, *, correlation: float, every_mode: bool = False) -> S
         if moved < 1e-15:
             break
     eigenvalues = (1.0 - r) * (1.0 + r) / ((1.0 - r) ** 2 + 4.0 * r * np.sin(angle / 2.0) ** 2)
-    return Spectrum(eigenvalues=eigenvalues, multiplicities=weights, index=index, groups=count)
+    return Spectrum(eigenvalues=eigenvalues, multiplicities=weights, index=index, groups=count, count=float(count))
 
 
 def explicit(n_features: float, *, eigenvalues: npt.ArrayLike) -> Spectrum:
@@ -170,6 +174,6 @@ def whole(n_features: float, kind: str) -> int:
     """Return ``n_features`` as an int, refusing fractions where a kind has one eigenvalue per feature."""
     if n_features != int(n_features):
         raise InadmissibleProblem(
-            f"a {kind} covariance needs a whole number of features, got {n_features!r}", argument="n_features"
+            f"{kind}: the covariance needs a whole number of features, got {n_features!r}", argument="n_features"
         )
     return int(n_features)

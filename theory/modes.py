@@ -12,6 +12,7 @@ from theory.covariance import InadmissibleProblem
 Vector = npt.NDArray[np.float64]
 
 FEW_MODES = 16
+COUNT_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Modes:
         tail_trace: nonnegative, the trace of infinitely many infinitesimal modes.
         unlearnable_variance: nonnegative, energy of the target that no mode expresses.
         noise_variance: nonnegative, variance of the label noise.
+        count: the exact sum of the multiplicities, where they are weights whose sum carries rounding.
         n_unpenalised: 0, or 1 when an unpenalised constant is fitted beside the modes.
 
         n_modes: total multiplicity of the positive eigenvalues.
@@ -50,6 +52,7 @@ class Modes:
     unlearnable_variance: float | Vector = 0.0
     noise_variance: float | Vector = 0.0
     n_unpenalised: int = 0
+    count: float | None = None
     n_modes: float | Vector = field(init=False)
     rank: float | Vector = field(init=False)
     trace: float | Vector = field(init=False)
@@ -81,6 +84,12 @@ class Modes:
             energies = np.where(null, 0.0, energies)
         least, totals = _summary(eigenvalues, multiplicities, energies)
         n_modes, energy, bulk_trace, inverse_trace = totals
+        if self.count is not None and unlearnable is self.unlearnable_variance:
+            if not abs(self.count - n_modes) <= COUNT_TOLERANCE * n_modes:
+                raise InadmissibleProblem(
+                    f"count must be the sum of the multiplicities, {n_modes!r}, got {self.count!r}"
+                )
+            n_modes = self.count
         for name, lowest, total in (
             ("eigenvalues", least[0], bulk_trace),
             ("multiplicities", least[1], n_modes),

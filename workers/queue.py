@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import time
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry, Worker
 from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.executions import Execution
+from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
@@ -60,7 +62,7 @@ def connect(url: str, *, timeout: float | None = None) -> "Redis":
 def submit_prediction(connection: "Redis", request: PredictionRequest, *, key: str) -> Job:
     """Queue a prediction, or return the job that is doing it or has done it already."""
     job_id = f"prediction-{key}"
-    queue = Queue(CPU_QUEUE, connection=connection, serializer=JSONSerializer)
+    queue = LeasedQueue(CPU_QUEUE, connection)
     for _ in range(2):
         try:
             return queue.enqueue_call(
@@ -104,13 +106,35 @@ def run_prediction(canonical_request: str, key: str) -> str:
     return predict(request, key=key).model_dump_json()
 
 
+class _Handover(IntermediateQueue):
+    """Where a job is between the queue and a worker's start on it; a worker killed just then leaves it there."""
+
+    def should_be_cleaned_up(self, job_id: str) -> bool:
+        """Whether a job has been there for longer than a lease, where RQ would wait for a minute."""
+        first_seen = self.get_first_seen(job_id)
+        return first_seen is not None and time.time() - first_seen.timestamp() > LEASE_SECONDS
+
+
+class LeasedQueue(Queue):
+    """A queue that gives up on workers after a lease wherever they were killed; jobs and results are JSON."""
+
+    def __init__(self, name: str, connection: "Redis", **options: Any) -> None:
+        super().__init__(name, connection=connection, **{**options, "serializer": JSONSerializer})
+
+    @property
+    def intermediate_queue(self) -> IntermediateQueue:
+        """Return the jobs that were taken but not started."""
+        return _Handover(self.key, connection=self.connection)
+
+
 class LeasedWorker(Worker):
     """A worker that forks for each job, renews a short lease while it runs, and leaves no orphan behind."""
 
     def __init__(self, queues: list[str], *, connection: "Redis") -> None:
         super().__init__(
-            [Queue(name, connection=connection, serializer=JSONSerializer) for name in queues],
+            [LeasedQueue(name, connection) for name in queues],
             connection=connection,
+            queue_class=LeasedQueue,
             serializer=JSONSerializer,
             worker_ttl=WORKER_TTL_SECONDS,
             maintenance_interval=SWEEP_SECONDS,

@@ -14,7 +14,15 @@ def warnings_for(request: PredictionRequest, modes: Modes, risks: RidgePredictio
     """List what a careful reader should know of this prediction, most serious first."""
     n_samples = request.regime.n_samples
     found: list[tuple[str, str]] = []
-    if risks.status == "divergent":
+    if risks.status == "divergent" and n_samples <= modes.n_unpenalised:
+        found.append(
+            (
+                "no_samples_left",
+                f"n_samples = {n_samples:g} leaves none beside the intercept, where the limit of large sizes diverges"
+                " whatever the penalty",
+            )
+        )
+    elif risks.status == "divergent":
         found.append(("interpolation_threshold", _divergence(modes, n_samples)))
     elif risks.status == "not_converged":
         found.append(
@@ -25,7 +33,8 @@ def warnings_for(request: PredictionRequest, modes: Modes, risks: RidgePredictio
             )
         )
     free = n_samples - risks.df2
-    if risks.status == "converged" and n_samples >= FEW_SAMPLES and free < FEW_FREE_SAMPLES:
+    erring = risks.test_error > 0.0
+    if risks.status == "converged" and erring and n_samples >= FEW_SAMPLES and free < FEW_FREE_SAMPLES:
         found.append(
             (
                 "near_threshold",
@@ -55,8 +64,6 @@ def warnings_for(request: PredictionRequest, modes: Modes, risks: RidgePredictio
 
 
 def _divergence(modes: Modes, n_samples: float) -> str:
-    if n_samples <= modes.n_unpenalised:
-        return f"n_samples = {n_samples:g} leaves nothing beside the intercept; the error is unbounded"
     sentence = (
         f"n_samples = {n_samples:g} equals the number of free parameters at penalty 0: the test error is unbounded."
         " Any positive penalty makes it finite"

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Request
 
 from api_schemas.job import Job
 from service.jobs import Jobs
+from service.predicting import Predictor
 from service.responses import problem_responses
 
 router = APIRouter(tags=["jobs"])
@@ -24,4 +25,8 @@ async def read_job(
 ) -> Any:
     """Return a job as it stands."""
     jobs: Jobs = request.app.state.jobs
-    return await jobs.read(job_id)
+    job = await jobs.read(job_id)
+    if job.result is not None:
+        predictor: Predictor = request.app.state.predictor
+        predictor.keep(job.result)
+    return job

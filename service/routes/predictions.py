@@ -131,10 +131,8 @@ def _check_content(headers: Mapping[bytes, bytes]) -> None:
     },
 )
 async def create_prediction(request: Request) -> Any:
-    """Answer from cache or by solving the model's fixed point; the same request always has the same key.
-
-    The edge answers this path itself, by the same function, without the machinery of routes in between.
-    """
+    """Answer from cache or by solving the model's fixed point; the same request always has the same key."""
+    # The edge answers this path itself, by the same function, without the machinery of routes in between.
     headers = dict(request.scope["headers"])
     answer = await reply(request.app.state.predictor, headers, await request.body(), None)
     response = Response(answer.body, status_code=answer.status)

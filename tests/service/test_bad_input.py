@@ -274,6 +274,18 @@ class TestAssumptions:
     @pytest.mark.parametrize(
         "request_",
         [
+            regression({"kind": "discrete", "eigenvalues": [1, 5], "weights": [0.5, 0.6]}),
+            changed("/model/learner/penalty", 1e-150),
+            changed("/regime/n_features", 5e-324),
+        ],
+    )
+    def test_is_refused_before_it_is_queued(self, service: RunningService, request_: Any) -> None:
+        answer = service.predict(request_, headers={"Prefer": "respond-async"})
+        assert_problem(answer, 422, "inadmissible_problem")
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
             changed("/regime/noise_variance", 1e100),
             changed("/regime/target/signal_variance", 1e100),
             changed("/regime/target/mean", -1e50),
@@ -310,6 +322,12 @@ class TestTooLarge:
             assert_problem(wire.answer(), 413, "body_too_large")
             assert wire.closed()
         assert sent < 100 * MEBIBYTE
+
+    def test_a_client_that_asks_before_sending_is_told_no(self, service: RunningService) -> None:
+        with Wire(service) as wire:
+            wire.send(post_head(JSON.strip(), "Content-Length: 1000000000", "Expect: 100-continue"))
+            assert_problem(wire.answer(), 413, "body_too_large")
+            assert wire.closed()
 
     @pytest.mark.parametrize("framing", ["Content-Length: 1000000000", "Transfer-Encoding: chunked"])
     def test_who_sends_on_regardless_is_cut_off(self, service: RunningService, framing: str) -> None:
@@ -383,6 +401,7 @@ class TestPaths:
         [
             "/v1/predictions/", "/v1", "/v2/predictions", "/v1/Predictions", "//v1/predictions", "/v1/predictions%2F",
             "/v1/predictions;x=1", "/v1/predictions%00", "/%00", "/%ff%fe", "/nothing%0d%0aSet-Cookie:%20a=b",
+            "/v1/jobs/none", "/v1/jobs/%C2%BE%11%05", "/v1/jobs/a:b", "/v1/jobs/a%0ab", "/v1/jobs/" + "j" * 200,
             "/docs/assets/", "/docs/assets/index.html", "/docs/assets/../../pyproject.toml",
             "/docs/assets/....//pyproject.toml",
             "/docs/assets/..%2f..%2fpyproject.toml", "/docs/assets/%2e%2e/%2e%2e/pyproject.toml",

@@ -348,14 +348,22 @@ class TestTheEnd:
             running.stop(with_signal=signal.SIGKILL)
             wait_until(lambda: not any(is_alive(pid) for pid in pids), what="the end of all of them")
 
-    def test_an_api_process_that_is_killed_is_replaced(self, tmp_path: Path) -> None:
+    def test_api_processes_that_are_killed_are_replaced(self, tmp_path: Path) -> None:
         with RunningService(tmp_path, "--api-processes", "2") as running:
             wait_until(lambda: len(running.logged("api_started")) == 2)
-            killed, _ = children(running)
-            os.kill(killed, signal.SIGKILL)
-            wait_until(lambda: len(running.logged("api_started")) == 3, what="another process")
-            wait_until(lambda: killed not in children(running))
-            assert len(children(running)) == 2
-            for _ in range(10):
-                assert running.predict().status_code == 200
-            wait_until(lambda: 1 <= running.metric("foretell_memory_cache_entries") <= 2)
+            for index in range(10):
+                last = running.predict(changed("/model/learner/penalty", 1 + index))
+            assert running.metric("foretell_memory_cache_entries") == 10
+            with redis.Redis(unix_socket_path=str(running.data_dir / "valkey.sock"), db=1) as store:
+                wait_until(lambda: store.exists(PREFIX + last.json()["key"]), what="the answers in Redis")
+            killed = children(running)
+            assert len(killed) == 2
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: len(running.logged("api_started")) == 4, what="two other processes")
+            wait_until(lambda: len(children(running)) == 2 and not set(killed) & set(children(running)))
+            again = running.predict(changed("/model/learner/penalty", 10))
+            assert again.content == last.content
+            assert again.headers["cache-status"] == "foretell; hit; detail=redis"
+            assert running.metric("foretell_memory_cache_entries") == 1  # the dead hold nothing
+            assert running.metric("foretell_redis_up") == 1

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import redis
 
+from service.data_folder import running_url
 from tests.running import EXAMPLE, RunningService, wait_until
+from workers.queue import CPU_QUEUE, LeasedQueue
 
 LATER = {"Prefer": "respond-async"}
 
@@ -135,3 +138,25 @@ def test_the_preference_is_read_as_rfc_7240_writes_it(service: RunningService, h
 
 def test_other_preferences_change_nothing(service: RunningService) -> None:
     assert service.predict(headers={"Prefer": "return=minimal"}).status_code == 200
+
+
+def test_a_job_whose_worker_died_between_taking_and_starting_it_is_done(tmp_path: Any) -> None:
+    with RunningService(tmp_path) as service:
+        location = service.predict(unseen(0.6), headers=LATER).headers["location"]
+        url = running_url(service.data_dir)
+        assert url is not None
+        with redis.Redis.from_url(url) as connection:
+            queue = LeasedQueue(CPU_QUEUE, connection)
+            taken = connection.lmove(queue.key, queue.intermediate_queue_key, "LEFT", "RIGHT")
+            assert taken.decode() in location
+        with running_worker(service):
+            assert wait_until(lambda: ended(service, location), seconds=90)["status"] == "succeeded"
+
+
+def test_an_answer_that_a_worker_found_is_cached_once_it_was_read(service: RunningService) -> None:
+    location = service.predict(unseen(0.7), headers=LATER).headers["location"]
+    with running_worker(service):
+        done = wait_until(lambda: ended(service, location), seconds=60)
+    again = service.predict(unseen(0.7))
+    assert again.headers["cache-status"] == "foretell; hit; detail=memory"
+    assert again.json() == done["result"]

@@ -37,5 +37,6 @@ def linear_modes(
         energies=np.asarray(energies, float),
         unlearnable_variance=nonlinear_variance + (0.0 if fit_intercept else mean * mean),
         noise_variance=noise_variance,
+        count=spectrum.count,
         n_unpenalised=int(fit_intercept),
     )
