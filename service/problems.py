@@ -111,7 +111,7 @@ def from_validation(error: ValidationError, body: Any) -> ProblemException:
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     return ProblemException(
         "validation_error",
-        f"{first.pointer or 'the body'}: {first.detail}{more}; see /docs for the vocabulary",
+        f"{first.pointer or 'the body'}: {first.detail}{more}",
         errors=errors,
     )
 
@@ -188,7 +188,7 @@ def _sentence(item: Any) -> str:
         "greater_than_equal": f"must be at least {_number(context.get('ge'))}{got}",
         "less_than": f"must be below {_number(context.get('lt'))}{got}",
         "less_than_equal": f"must be at most {_number(context.get('le'))}{got}",
-        "float_type": f"must be a number{got}",
+        "float_type": "is too large a number" if type(item["input"]) is int else f"must be a number{got}",
         "finite_number": "must be a finite number",
         "bool_type": f"must be true or false{got}",
         "list_type": f"must be an array{got}",

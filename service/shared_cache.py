@@ -25,6 +25,7 @@ for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
 """Sets all keys in one command with one reply; replies are what costs the client time."""
 FIRST_RETRY = 0.1
 LAST_RETRY = 2.0
+STOP_SECONDS = 2.0
 
 
 class SharedCache:
@@ -53,6 +54,7 @@ class SharedCache:
         self._tasks: set[asyncio.Task[None]] = set()
         self._exchanging = False
         self._reconnecting = False
+        self._stopping = False
         self.up = False
 
     async def start(self) -> None:
@@ -68,9 +70,11 @@ class SharedCache:
         with suppress(Exception):
             while self.up and self._writes:
                 await self._exchange_once()
+        self._stopping = True
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
         with suppress(Exception):
             await self._client.aclose()
 
@@ -154,16 +158,17 @@ class SharedCache:
     async def _reconnect(self) -> None:
         delay = FIRST_RETRY
         try:
-            while True:
+            # A cancellation that coincides with an error of the connection may get lost in the client, hence the flag.
+            while not self._stopping:
                 await asyncio.sleep(delay)
                 try:
                     await self._client.ping()
                 except (RedisError, OSError, TimeoutError):
                     delay = min(2 * delay, LAST_RETRY)
                 else:
-                    break
-            log.info("redis_back")
-            self._set_up(True)
+                    log.info("redis_back")
+                    self._set_up(True)
+                    return
         finally:
             self._reconnecting = False
 

@@ -505,19 +505,20 @@ class TestCommandLine:
 
     def test_the_table_is_for_people(self, service: RunningService) -> None:
         done = foretell_predict("-", stdin=json.dumps(changed("/regime/target", {"mean": 2})).encode())
-        rows = dict(line.rsplit(None, 1) for line in done.stdout.decode().splitlines()[:10])
+        rows = dict(line.rsplit(None, 1) for line in done.stdout.decode().splitlines()[:11])
         prediction = predict(service, changed("/regime/target", {"mean": 2}))
         assert rows["status"] == "converged"
         assert rows["phase"] == "underparameterized"
         assert rows["test error"] == f"{prediction['test_error']:.8g}"
         assert rows["train error"] == f"{prediction['train_error']:.8g}"
-        assert rows["degrees of freedom"] == f"{prediction['effective']['df1']:.8g}"
+        assert rows["degrees of freedom df1"] == f"{prediction['effective']['df1']:.8g}"
+        assert rows["degrees of freedom df2"] == f"{prediction['effective']['df2']:.8g}"
         assert "mean_without_intercept" in done.stdout.decode()
         assert done.returncode == 0
 
     def test_the_table_of_a_divergence_has_no_numbers(self) -> None:
         done = foretell_predict("-", stdin=json.dumps(ridgeless(changed("/regime/n_samples", 400))).encode())
-        rows = dict(line.rsplit(None, 1) for line in done.stdout.decode().splitlines()[:10])
+        rows = dict(line.rsplit(None, 1) for line in done.stdout.decode().splitlines()[:11])
         assert rows["status"] == "divergent"
         assert rows["test error"] == "-"
         assert "interpolation_threshold" in done.stdout.decode()

@@ -129,6 +129,37 @@ def test_a_trillion_modes_match_the_zeta_function() -> None:
     np.testing.assert_allclose(trace, np.pi**2 / 6 - 1e-12, rtol=1e-14)
 
 
+@pytest.mark.parametrize("n_features", [5000, 10**6])
+def test_one_sample_short_of_as_many_modes_no_digit_is_lost(n_features: int) -> None:
+    few, many = (theory.covariance.power_law(n_features, exponent=1.5, every_mode=every) for every in (False, True))
+    answers = [
+        theory.predict_ridge(
+            theory.linear_modes(spectrum, theory.target.isotropic(spectrum, signal_variance=1.0), noise_variance=0.1),
+            n_features - 1,
+            0.0,
+        )
+        for spectrum in (few, many)
+    ]
+    for name in OUTPUTS:
+        np.testing.assert_allclose(getattr(answers[0], name), getattr(answers[1], name), rtol=1e-12, err_msg=name)
+
+
+def test_one_sample_short_of_a_trillion_modes_the_limit_of_large_families_holds() -> None:
+    # test_error / n_features tends to a constant as the family grows.
+    ratios = []
+    for n_features in (10**9, 10**12):
+        spectrum = theory.covariance.power_law(n_features, exponent=1.5)
+        energies = theory.target.isotropic(spectrum, signal_variance=1.0)
+        modes = theory.linear_modes(spectrum, energies, noise_variance=0.1)
+        ratios.append(theory.predict_ridge(modes, n_features - 1, 0.0).test_error / n_features)
+    np.testing.assert_allclose(ratios[1], ratios[0], rtol=1e-8)
+
+
+def test_a_count_that_is_not_the_sum_is_refused() -> None:
+    with pytest.raises(theory.InadmissibleProblem, match="count must be the sum"):
+        theory.Modes(eigenvalues=[1.0], multiplicities=[10.0], energies=[1.0], count=11.0)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
