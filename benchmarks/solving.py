@@ -6,7 +6,8 @@ import theory
 from benchmarks.report import Report, median_seconds
 from theory import Modes
 
-ACCURACY = 1e-12
+ACCURACY = 1e-13
+"""Of the baseline, relative: its rounding errors add up and keep it from reaching 1e-14; the solver reaches 1e-16."""
 DAMPING = 0.5
 
 
@@ -24,7 +25,8 @@ def run(report: Report, *, quick: bool = False) -> None:
             noise_variance=0.25,
         )
         n_samples = float(counts.sum())
-        solve = median_seconds(lambda: theory.predict_ridge(modes, n_samples, 1e-4), repeats=repeats)  # noqa: B023
+        predict = median_seconds(lambda: theory.predict_ridge(modes, n_samples, 1e-4), repeats=repeats)  # noqa: B023
+        solve = median_seconds(lambda: theory.solve_effective_ridge(modes, n_samples, 1e-4), repeats=repeats)  # noqa: B023
         ridge = theory.solve_effective_ridge(modes, n_samples, 1e-4).ridge
         iterated, n_iterations = damped_iteration(eigenvalues, counts, n_samples, 1e-4, reference=ridge)
         assert abs(iterated / ridge - 1.0) <= ACCURACY
@@ -32,15 +34,19 @@ def run(report: Report, *, quick: bool = False) -> None:
             lambda: damped_iteration(eigenvalues, counts, n_samples, 1e-4, reference=ridge),  # noqa: B023
             repeats=3 if quick else 7,
         )
-        ratio = plain / solve
-        wanted = "<= 1 ms" if n_atoms > 400 else "<= 150 us, >= 100 times faster"
         report.add(
-            f"(c) one prediction, {name}, n = d, penalty 1e-4",
+            f"(c) effective ridge, {name}, n = d, penalty 1e-4",
             f"{1e6 * solve:.0f} us",
             baseline=f"damped iteration {1e3 * plain:.2f} ms ({n_iterations} steps)",
-            result=f"{ratio:.0f} times faster",
-            goal=wanted,
-            met=solve <= goal and (n_atoms > 400 or ratio >= 100),
+            result=f"{plain / solve:.0f} times faster",
+            goal=">= 100 times faster" if n_atoms <= 400 else "",
+            met=plain / solve >= 100 if n_atoms <= 400 else None,
+        )
+        report.add(
+            f"(c) whole prediction, {name}",
+            f"{1e6 * predict:.0f} us",
+            goal=f"<= {1e6 * goal:.0f} us",
+            met=predict <= goal,
         )
 
 
