@@ -14,7 +14,7 @@ MAX_DIGESTS = 8
 class Entry:
     """One answer, ready to send."""
 
-    __slots__ = ("body", "digests", "etag", "headers", "hit_headers", "key")
+    __slots__ = ("body", "digests", "etag", "headers", "hit_head", "hit_headers", "key")
 
     def __init__(self, key: str, body: bytes) -> None:
         self.key = key
@@ -26,6 +26,8 @@ class Entry:
             (b"etag", self.etag),
         )
         self.hit_headers = (*self.headers, HIT)
+        lines = [b"HTTP/1.1 200 OK", *(name + b": " + value for name, value in self.hit_headers), b""]
+        self.hit_head = b"\r\n".join(lines)
         self.digests: list[bytes] = []
 
     @property

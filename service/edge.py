@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
 from service.cache import Entry, MemoryCache
+from service.http_protocol import SEND_WHOLE
 from service.keys import KeyStore
 from service.logs import AccessLog
 from service.predicting import Predictor
@@ -114,9 +115,12 @@ class Edge:
         await self._pass_on(scope, receive, send, body, started)
 
     async def _send_hit(self, entry: Entry, scope: Scope, send: Send, started: float) -> None:
-        headers = [*entry.hit_headers, (b"x-request-id", scope["request_id"].encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": entry.body})
+        request_id = scope["request_id"].encode()
+        send_whole = scope.get("extensions", {}).get(SEND_WHOLE)
+        if send_whole is None or not send_whole(b"%bx-request-id: %b\r\n" % (entry.hit_head, request_id), entry.body):
+            headers = [*entry.hit_headers, (b"x-request-id", request_id)]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": entry.body})
         self._hits.add(time.perf_counter() - started)
         if self._log_hits:
             self._log_request(scope, 200, started, source="memory")

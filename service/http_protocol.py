@@ -3,15 +3,17 @@
 import asyncio
 import re
 import secrets
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.problems import MEDIA_TYPE, ProblemException
 
 MAX_HEADER_BYTES = 64 * 1024
 DEFAULT_RECEIVE_TIMEOUT = 20.0
+SEND_WHOLE = "foretell.send_whole"
 UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
@@ -77,6 +79,9 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._end(_headers_too_large())
                 raise ValueError("ends the parsing")
         HttpToolsProtocol.on_headers_complete(self)
+        # Bound to this request: with pipelining, self.cycle may be a later one by the time of the answer.
+        extensions: Any = {SEND_WHOLE: partial(self._send_whole, self.cycle)}
+        self.scope["extensions"] = extensions
 
     def on_body(self, body: bytes) -> None:
         """Note that this piece carries some of the body."""
@@ -89,6 +94,26 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._arrival is not None:
             self._stop_clock()
         HttpToolsProtocol.on_message_complete(self)
+
+    def _send_whole(self, cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
+        """Send a ready answer in one write: an ASGI extension that spares the server its work on each header.
+
+        Args:
+            cycle: of the request that is answered.
+            head: status line and headers but for the date, each line ended, without the empty line.
+            body: as its Content-Length in the head says.
+
+        Returns:
+            False, with nothing sent, where the usual way is needed: the connection closes, is slow or has gone.
+        """
+        if not cycle.keep_alive or cycle.response_started or cycle.disconnected or self.flow.write_paused:
+            return False
+        date = b"".join([name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers])
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"".join((head, date, b"\r\n", body)))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP with a problem."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import re
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -471,3 +472,20 @@ class TestSharing:
             requests = 'foretell_requests_total{method="POST",route="/v1/predictions",status="200"}'
             wait_until(lambda: running.metric(requests) == len(answers), what="the count of both processes")
             assert running.metric("foretell_solve_seconds_count") == solved
+
+
+def test_pipelined_repeats_are_answered_in_order(service: RunningService) -> None:
+    bodies = [json.dumps(unseen()).encode() for _ in range(2)]
+    expected = [httpx.post(f"{service.url}/v1/predictions", json=json.loads(body)).json()["key"] for body in bodies]
+    order = [0, 1, 1, 0, 1]
+    head = "POST /v1/predictions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{}\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+        for position, index in enumerate([*order, *order]):
+            last = "Connection: close\r\n" if position == 2 * len(order) - 1 else ""
+            connection.sendall(head.format(len(bodies[index]), last).encode() + bodies[index])
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    keys = re.findall(rb'\{"key":"(\w+)"', received)
+    assert [key.decode() for key in keys] == [expected[index] for index in [*order, *order]]
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == received.count(b"\r\ndate: ") == 2 * len(order)
