@@ -1,6 +1,7 @@
 """Ready answers in memory: found by the digest of a raw body or by the canonical key, bounded in number and bytes."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from service import metrics
 
@@ -9,6 +10,11 @@ ENTRY_OVERHEAD = 700
 HIT = (b"cache-status", b"foretell; hit; detail=memory")
 MAX_DIGESTS = 8
 """Spellings remembered for one answer; a client that writes a request in ever new ways does not grow the memory."""
+
+
+def whole_head(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write the head of a 200 for an answer that is sent in one write."""
+    return b"HTTP/1.1 200 OK\r\n" + b"".join([name + b": " + value + b"\r\n" for name, value in headers])
 
 
 class Entry:
@@ -26,8 +32,7 @@ class Entry:
             (b"etag", self.etag),
         )
         self.hit_headers = (*self.headers, HIT)
-        lines = [b"HTTP/1.1 200 OK", *(name + b": " + value for name, value in self.hit_headers), b""]
-        self.hit_head = b"\r\n".join(lines)
+        self.hit_head = whole_head(self.hit_headers)
         self.digests: list[bytes] = []
 
     @property

@@ -16,7 +16,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
-from service.cache import Entry, MemoryCache
+from service.cache import Entry, MemoryCache, whole_head
 from service.http_protocol import SEND_WHOLE
 from service.keys import KeyStore
 from service.logs import AccessLog
@@ -143,8 +143,10 @@ class Edge:
             await self._refuse(unexpected(error, scope), scope, receive, send, started)
         else:
             reply.headers.append((b"x-request-id", scope["request_id"].encode()))
-            await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-            await send({"type": "http.response.body", "body": reply.body})
+            send_whole = scope.get("extensions", {}).get(SEND_WHOLE) if reply.status == 200 else None
+            if send_whole is None or not send_whole(whole_head(reply.headers), reply.body):
+                await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+                await send({"type": "http.response.body", "body": reply.body})
             self._account(scope, "POST", reply.status, started, route=predictions.PATH, source=reply.source)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, body: bytes, started: float) -> None:

@@ -83,10 +83,11 @@ class SharedCache:
         if not self.up:
             return None
         future = self._reads.get(key)
-        if future is None:
-            future = self._reads[key] = asyncio.get_running_loop().create_future()
-            self._exchange_soon()
-        return await asyncio.shield(future)
+        if future is not None:
+            return await asyncio.shield(future)
+        future = self._reads[key] = asyncio.get_running_loop().create_future()
+        self._exchange_soon()
+        return await future
 
     def put(self, key: str, body: bytes) -> None:
         """Queue an answer to be written."""
