@@ -58,7 +58,6 @@ class Edge:
         access_log: AccessLog,
     ) -> None:
         self._app = app
-        self._settings = settings
         self._cache = cache
         self._predictor = predictor
         self._keys = keys
@@ -116,8 +115,7 @@ class Edge:
 
     async def _send_hit(self, entry: Entry, scope: Scope, send: Send, started: float) -> None:
         request_id = scope["request_id"].encode()
-        send_whole = scope.get("extensions", {}).get(SEND_WHOLE)
-        if send_whole is None or not send_whole(b"%bx-request-id: %b\r\n" % (entry.hit_head, request_id), entry.body):
+        if not _sent_whole(scope, b"%bx-request-id: %b\r\n" % (entry.hit_head, request_id), entry.body):
             headers = [*entry.hit_headers, (b"x-request-id", request_id)]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": entry.body})
@@ -143,8 +141,7 @@ class Edge:
             await self._refuse(unexpected(error, scope), scope, receive, send, started)
         else:
             reply.headers.append((b"x-request-id", scope["request_id"].encode()))
-            send_whole = scope.get("extensions", {}).get(SEND_WHOLE) if reply.status == 200 else None
-            if send_whole is None or not send_whole(whole_head(reply.headers), reply.body):
+            if reply.status != 200 or not _sent_whole(scope, whole_head(reply.headers), reply.body):
                 await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
                 await send({"type": "http.response.body", "body": reply.body})
             self._account(scope, "POST", reply.status, started, route=predictions.PATH, source=reply.source)
@@ -292,6 +289,12 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 class _Disconnected(Exception):
     """The client went away before its request was complete."""
+
+
+def _sent_whole(scope: Scope, head: bytes, body: bytes) -> bool:
+    """Send an answer in one write, if the server offers that and the connection allows it."""
+    send_whole = scope.get("extensions", {}).get(SEND_WHOLE)
+    return send_whole is not None and send_whole(head, body)
 
 
 def _plain(headers: dict[bytes, bytes]) -> bool:

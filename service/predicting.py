@@ -3,7 +3,9 @@
 import asyncio
 import json
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,10 +195,8 @@ def solve(request: PredictionRequest, key: str) -> bytes:
         ProblemException: the theory's assumptions do not hold.
     """
     started = time.perf_counter()
-    try:
+    with _refusals():
         prediction = predict(request, key=key)
-    except Refused as refusal:
-        raise refused(refusal.pointer, refusal.detail) from None
     body: bytes = prediction.__pydantic_serializer__.to_json(prediction)
     metrics.SOLVE_SECONDS.observe(time.perf_counter() - started)
     metrics.labelled(metrics.PREDICTIONS, prediction.status).inc()
@@ -211,8 +211,15 @@ def check(request: PredictionRequest) -> None:
     Raises:
         ProblemException: the theory's assumptions do not hold.
     """
-    try:
+    with _refusals():
         mode_table(request)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn the refusals of the theory into problems."""
+    try:
+        yield
     except Refused as refusal:
         raise refused(refusal.pointer, refusal.detail) from None
 
