@@ -1,6 +1,5 @@
 """The application for an ASGI server, configured from the environment: ``uvicorn --factory service.asgi:create``."""
 
-import ctypes
 import gc
 import os
 import signal
@@ -12,6 +11,7 @@ from service.app import VERSION, create_app
 from service.edge import Edge
 from service.logs import configure_logs
 from service.settings import Settings, UnsafeConfiguration
+from workers.lifetime import ends_with_parent
 
 PARENT_PID = "FORETELL_PARENT_PID"
 """Names the process that supervises several API processes, in their environment."""
@@ -39,11 +39,6 @@ def create() -> Edge:
 
 
 def _end_with_parent() -> None:
-    """Have the kernel end this API process when its supervisor is killed, which could otherwise not tell it (Linux)."""
     parent = os.environ.get(PARENT_PID)
-    if parent is None or sys.platform != "linux":
-        return
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-    if os.getppid() != int(parent):
+    if parent is not None and not ends_with_parent(int(parent), signal.SIGTERM):
         sys.exit("the supervisor is gone")

@@ -4,7 +4,6 @@ Jobs and results are JSON, never pickle. A job's id is content-addressed, so tha
 renews a lease on the job it executes; when it dies, another one takes the job over once the lease has run out.
 """
 
-import ctypes
 import os
 import re
 import signal
@@ -27,6 +26,7 @@ from rq.serializers import JSONSerializer
 
 from api_schemas.canonical import canonical_json
 from api_schemas.prediction import PredictionRequest
+from workers.lifetime import ends_with_parent
 from workers.predictions import predict
 
 log = structlog.get_logger("foretell.worker")
@@ -157,12 +157,8 @@ class LeasedWorker(Worker):
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Execute a job in the forked process, which the kernel ends with its parent (Linux)."""
-        if sys.platform == "linux":
-            parent = os.getppid()
-            pr_set_pdeathsig = 1
-            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
+        if self.pid is not None and not ends_with_parent(self.pid, signal.SIGKILL):
+            os._exit(1)
         super().main_work_horse(job, queue)
 
 
