@@ -4,6 +4,7 @@ Exit codes: 0 answered; 1 answered, but there is no finite error or the solver d
 command line is not admissible; 3 the service cannot start.
 """
 
+import faulthandler
 import os
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def main() -> None:
     # A process answers on one core; threads of BLAS would only get in each other's way. Set before NumPy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    faulthandler.enable()  # a crash in compiled code leaves a traceback in the log
     app()
 
 

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from redis import Redis
@@ -162,16 +162,31 @@ class LeasedWorker(Worker):
         super().main_work_horse(job, queue)
 
 
-def work(url: str, *, burst: bool = False) -> None:
+def work(url: str, *, burst: bool = False) -> NoReturn:
     """Execute jobs until told to stop; SIGTERM lets the current one finish.
+
+    Ends the process; it does not return.
 
     Args:
         url: of the queue's server.
         burst: stop once the queue is empty.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until RQ installs its own, which finishes the current job
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _leave)  # until RQ installs its own handlers, which finish the current job
     connection: Any = connect(url)
     worker = LeasedWorker([CPU_QUEUE], connection=connection)
     log.info("worker_started", name=worker.name, queues=[CPU_QUEUE])
     worker.work(burst=burst, logging_level="WARNING")
     log.info("worker_stopped", name=worker.name)
+    _leave()
+
+
+def _leave(*_: object) -> NoReturn:
+    """End a process that has nothing under way, without taking the interpreter down around RQ's listening thread.
+
+    That thread is a daemon, and may be starting or waiting in C: a process that was told to stop while it started was
+    once seen to end by a segmentation fault instead of its exit code.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

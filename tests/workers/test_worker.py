@@ -115,6 +115,18 @@ def test_sigterm_ends_an_idle_worker(service: RunningService) -> None:
         assert worker.wait(timeout=30) == 0
 
 
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_told_to_stop_while_it_starts_ends_in_order(service: RunningService, stop: signal.Signals) -> None:
+    for _ in range(3):
+        before = workers_started(service)
+        with running_worker(service) as worker:
+            # The line is logged just before RQ starts its listening thread and installs its own handlers.
+            while workers_started(service) == before:
+                assert worker.poll() is None
+            worker.send_signal(stop)
+            assert worker.wait(timeout=30) == 0
+
+
 def test_without_a_queue_a_worker_says_what_to_do(tmp_path: Any) -> None:
     command = [sys.executable, "-m", "service", "worker", "--data-dir", str(tmp_path)]
     result = subprocess.run(command, capture_output=True, timeout=60, check=False)
