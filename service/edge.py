@@ -62,6 +62,7 @@ class Edge:
         self._predictor = predictor
         self._keys = keys
         self._limits = limits
+        self._guarded = keys is not None or limits is not None
         self._body_limit = settings.body_limit
         self._access_log = access_log
         quiet = settings.log_level in ("warning", "error")
@@ -78,10 +79,9 @@ class Edge:
             return
         started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        request_id = _given_id(headers) or f"{self._id_prefix}{next(self._id_counter):08x}"
-        scope["request_id"] = request_id
+        scope["request_id"] = self._request_id(headers)
         path = scope["path"]
-        if self._keys is not None or self._limits is not None:
+        if self._guarded:
             refusal = await self._admit(scope, headers, path)
             if refusal is not None:
                 has_body = headers.keys() & {b"content-length", b"transfer-encoding"}
@@ -113,15 +113,43 @@ class Edge:
             return
         await self._pass_on(scope, receive, send, body, started)
 
+    def ready(self, scope: Scope, body: bytes) -> tuple[bytes, bytes] | None:
+        """Return the head and body of an answer that is in memory, for a server that asks before it calls.
+
+        Args:
+            scope: of an HTTP request.
+            body: all of it.
+
+        Returns:
+            None where there is none, or where keys or limits, which may have to be asked for elsewhere, come first.
+        """
+        if scope["path"] != predictions.PATH or scope["method"] != "POST" or self._guarded:
+            return None
+        started = time.perf_counter()
+        entry = self._cache.by_digest(hashlib.blake2b(body, digest_size=32).digest())
+        if entry is None:
+            return None
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if not _plain(headers):
+            return None
+        scope["request_id"] = self._request_id(headers)
+        self._account_hit(scope, started)
+        return _hit_head(entry, scope), entry.body
+
     async def _send_hit(self, entry: Entry, scope: Scope, send: Send, started: float) -> None:
-        request_id = scope["request_id"].encode()
-        if not _sent_whole(scope, b"%bx-request-id: %b\r\n" % (entry.hit_head, request_id), entry.body):
-            headers = [*entry.hit_headers, (b"x-request-id", request_id)]
+        if not _sent_whole(scope, _hit_head(entry, scope), entry.body):
+            headers = [*entry.hit_headers, (b"x-request-id", scope["request_id"].encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": entry.body})
+        self._account_hit(scope, started)
+
+    def _account_hit(self, scope: Scope, started: float) -> None:
         self._hits.add(time.perf_counter() - started)
         if self._log_hits:
             self._log_request(scope, 200, started, source="memory")
+
+    def _request_id(self, headers: dict[bytes, bytes]) -> str:
+        return _given_id(headers) or f"{self._id_prefix}{next(self._id_counter):08x}"
 
     async def _predict(
         self,
@@ -289,6 +317,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 class _Disconnected(Exception):
     """The client went away before its request was complete."""
+
+
+def _hit_head(entry: Entry, scope: Scope) -> bytes:
+    return b"%bx-request-id: %b\r\n" % (entry.hit_head, scope["request_id"].encode())
 
 
 def _sent_whole(scope: Scope, head: bytes, body: bytes) -> bool:

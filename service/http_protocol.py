@@ -29,6 +29,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _arriving = False
     _in_headers = False
     _bytes_without_body = 0
+    _parsing = False
+    _begun: tuple[RequestResponseCycle, Any] | None = None
 
     @property
     def _receive_timeout(self) -> float:
@@ -55,7 +57,12 @@ class BoundedProtocol(HttpToolsProtocol):
             # parser takes it that no body follows; so it is not shown it. In a JSON body this cannot match.
             data = UPGRADE.sub(b"\r\nignored:", data)
         self._bytes_without_body += len(data)
+        self._parsing = True
         HttpToolsProtocol.data_received(self, data)
+        self._parsing = False
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            self._start(*begun)
         if self._arriving and self._bytes_without_body > MAX_HEADER_BYTES:
             self._end(_headers_too_large())
         elif self._arriving and self._arrival is None and not self.transport.is_closing():
@@ -79,9 +86,6 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._end(_headers_too_large())
                 raise ValueError("ends the parsing")
         HttpToolsProtocol.on_headers_complete(self)
-        # Bound to this request: with pipelining, self.cycle may be a later one by the time of the answer.
-        extensions: Any = {SEND_WHOLE: partial(self._send_whole, self.cycle)}
-        self.scope["extensions"] = extensions
 
     def on_body(self, body: bytes) -> None:
         """Note that this piece carries some of the body."""
@@ -95,6 +99,34 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop_clock()
         HttpToolsProtocol.on_message_complete(self)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start on a request; one whose headers are just being parsed waits for what else came in the same piece."""
+        if self._parsing:
+            self._begun = (cycle, app)
+        else:
+            self._start(cycle, app)
+
+    def _start(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Answer a request that is whole from what the application has ready, without a task of its own, or start one.
+
+        An application that can has a method ``ready(scope, body)``, which returns the head and body to send, or None.
+        Otherwise the request goes on by ASGI, with an extension by which it can be answered in one write.
+        """
+        ready = getattr(app, "ready", None)
+        if ready is not None and not cycle.more_body and self._can_send_whole(cycle):
+            answer = ready(cycle.scope, bytes(cycle.body))
+            if answer is not None:
+                self._send_whole(cycle, *answer)
+                return
+        extensions: Any = {SEND_WHOLE: partial(self._send_whole, cycle)}
+        cycle.scope["extensions"] = extensions
+        HttpToolsProtocol._start_asgi_task(self, cycle, app)
+
+    def _can_send_whole(self, cycle: RequestResponseCycle) -> bool:
+        """Whether nothing of the answer is sent yet, and the connection stays, is not slow and has not gone."""
+        unwritable = cycle.disconnected or self.flow.write_paused or self.transport.is_closing()
+        return cycle.keep_alive and not cycle.response_started and not unwritable
+
     def _send_whole(self, cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
         """Send a ready answer in one write: an ASGI extension that spares the server its work on each header.
 
@@ -104,9 +136,9 @@ class BoundedProtocol(HttpToolsProtocol):
             body: as its Content-Length in the head says.
 
         Returns:
-            False, with nothing sent, where the usual way is needed: the connection closes, is slow or has gone.
+            False, with nothing sent, where the usual way is needed.
         """
-        if not cycle.keep_alive or cycle.response_started or cycle.disconnected or self.flow.write_paused:
+        if not self._can_send_whole(cycle):
             return False
         date = b"".join([name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers])
         cycle.response_started = cycle.response_complete = True

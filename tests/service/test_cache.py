@@ -489,3 +489,26 @@ def test_pipelined_repeats_are_answered_in_order(service: RunningService) -> Non
     keys = re.findall(rb'\{"key":"(\w+)"', received)
     assert [key.decode() for key in keys] == [expected[index] for index in [*order, *order]]
     assert received.count(b"HTTP/1.1 200 OK\r\n") == received.count(b"\r\ndate: ") == 2 * len(order)
+
+
+@pytest.mark.parametrize("pieces", ["all at once", "head and body apart", "byte by byte"])
+def test_repeats_are_hits_however_their_bytes_arrive(service: RunningService, pieces: str) -> None:
+    known, new = (json.dumps(unseen()).encode() for _ in range(2))
+    httpx.post(f"{service.url}/v1/predictions", json=json.loads(known))
+    head = "POST /v1/predictions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{}\r\n"
+    bodies = [known, known, new, known]
+    sent = b"".join(
+        head.format(len(body), "Connection: close\r\n" if index == len(bodies) - 1 else "").encode() + body
+        for index, body in enumerate(bodies)
+    )
+    cuts = {"all at once": len(sent), "head and body apart": sent.index(b"{"), "byte by byte": 1}
+    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(sent), cuts[pieces]):
+            connection.sendall(sent[start : start + cuts[pieces]])
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    stages = re.findall(rb"cache-status: ([^\r]+)", received)
+    assert stages == [HIT_MEMORY.encode(), HIT_MEMORY.encode(), MISS.encode(), HIT_MEMORY.encode()]
+    assert len(set(re.findall(rb"x-request-id: (\w+)", received))) == len(bodies)
