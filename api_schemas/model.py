@@ -5,12 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from api_schemas.base import LARGEST, Schema, described
-
-
-class LinearFeatures(Schema):
-    """f(x) = theta . x."""
-
-    kind: Literal["linear"] = "linear"
+from api_schemas.features import Features, LinearFeatures
 
 
 class RidgeLearner(Schema):
@@ -26,7 +21,6 @@ class RidgeLearner(Schema):
     )
 
 
-Features = LinearFeatures
 Learner = RidgeLearner
 
 

@@ -87,4 +87,25 @@ class EigenspectrumRegime(Schema):
     noise_variance: float = _noise_variance()
 
 
-Regime = TypeAliasType("Regime", Annotated[RegressionRegime | EigenspectrumRegime, Field(discriminator="kind")])
+class SphereRegime(Schema):
+    """Inputs uniform on the sphere of radius sqrt(d); a target known by its energy on each degree of polynomials."""
+
+    kind: Literal["sphere"]
+    n_samples: float = _n_samples()
+    n_features: float = described(
+        "Dimension d of the space, a whole number from 3.", unit="features", example=24, gt=0, le=LARGEST_SIZE
+    )
+    degree_energies: list[Nonnegative] = described(
+        "E[(projection of the target)^2] on the spherical harmonics of degree 0, 1, 2, ...",
+        unit="label^2",
+        example=[0.0, 0.5, 0.5],
+        min_length=1,
+        max_length=64,
+        fail_fast=True,
+    )
+    noise_variance: float = _noise_variance()
+
+
+Regime = TypeAliasType(
+    "Regime", Annotated[RegressionRegime | EigenspectrumRegime | SphereRegime, Field(discriminator="kind")]
+)

@@ -83,7 +83,7 @@ def exact_ridge(
             estimator_norm_squared=norm,
             effective_ridge=k,
             df1=df1,
-            df2=df2,
+            df2=n * gamma,  # of the outer ridge: 1 - df2 / n is the test error's denominator
             objective=sn * (total + s2),
             rho=rho,
             sample_ridge=k * s_width,

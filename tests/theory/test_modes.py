@@ -99,7 +99,7 @@ def test_long_batches_are_worked_off_in_pieces(monkeypatch: pytest.MonkeyPatch) 
     )
     n_samples = rng.integers(1, 90, 50).astype(float)
     whole = theory.predict_ridge(modes, n_samples, 1e-2, width=40.0)
-    monkeypatch.setattr("theory.learners.ridge.CHUNK_ENTRIES", 60)
+    monkeypatch.setattr("theory.equivalents.modal.CHUNK_ENTRIES", 60)
     pieces = theory.predict_ridge(modes, n_samples, 1e-2, width=40.0)
     for name in OUTPUTS:
         np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-14)

@@ -97,7 +97,8 @@ def test_relu_random_features(row: str) -> None:
     prediction = theory.predict_ridge(modes, float(n_samples), float(penalty), width=float(width))
     assert_printed(prediction.effective_ridge, ridge)
     assert_printed(prediction.df1, df1)
-    assert_printed((float(width) - prediction.df1) / (float(width) - prediction.df2), rho)
+    inner_df2 = (RELU_MU1**2 / (RELU_MU1**2 + prediction.effective_ridge)) ** 2
+    assert_printed((float(width) - prediction.df1) / (float(width) - inner_df2), rho)
     for name, digits in zip(("test_error", "train_error", "estimator_norm_squared"), errors, strict=True):
         assert_printed(getattr(prediction, name), digits)
 

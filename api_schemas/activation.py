@@ -1,0 +1,60 @@
+"""Activations of a layer: a name, or an object where a parameter differs from its default."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+from typing_extensions import TypeAliasType
+
+from api_schemas.base import Schema, described
+
+ActivationName = Literal[
+    "linear",
+    "relu",
+    "leaky_relu",
+    "erf",
+    "tanh",
+    "gelu",
+    "sigmoid",
+    "softplus",
+    "sin",
+    "cos",
+    "abs",
+    "sign",
+    "quadratic",
+    "ternary",
+]
+"""Those that need no parameter; :mod:`theory.activations` says what each is."""
+
+
+class LeakyReluActivation(Schema):
+    """u where u > 0, negative_slope * u elsewhere."""
+
+    kind: Literal["leaky_relu"]
+    negative_slope: float = described(
+        "Slope on the negative side; 0 is relu, 1 is linear.", unit="1", example=0.2, default=0.01, ge=0, le=1
+    )
+
+
+class TernaryActivation(Schema):
+    """-1 below low, 1 above high, 0 between."""
+
+    kind: Literal["ternary"]
+    low: float = described("Where -1 ends.", unit="pre-activation", example=-0.5, default=-0.5, ge=-1e6, le=1e6)
+    high: float = described("Where 1 begins.", unit="pre-activation", example=0.7, default=0.5, ge=-1e6, le=1e6)
+
+
+def _shortest(activation: Any) -> Any:
+    """Write an activation whose parameters are all the defaults as its name: both forms have one key."""
+    if isinstance(activation, str):
+        return activation
+    plain = type(activation)(kind=activation.kind)
+    return activation.kind if activation == plain else activation
+
+
+Activation = TypeAliasType(
+    "Activation",
+    Annotated[
+        ActivationName | Annotated[LeakyReluActivation | TernaryActivation, Field(discriminator="kind")],
+        AfterValidator(_shortest),
+    ],
+)

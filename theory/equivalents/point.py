@@ -1,0 +1,110 @@
+"""What a learner reads of an equivalent at a solved fixed point, whatever the features."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Complex = npt.NDArray[np.complex128]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """An equivalent at one sample size and penalty; floats for one problem, arrays of shape ``(batch,)`` for a batch.
+
+    With ``kappa`` the outer ridge, ``df(kappa)`` the trace of the hat matrix, and ``T(kappa)`` the least of
+    ``E (y - theta . h)^2 + kappa ||theta||^2`` over theta, everything that square loss asks for is in the values and the
+    logarithmic derivatives of the two. All entries are nonnegative, and none was formed as a difference.
+
+    Attributes:
+        outer_ridge: kappa, with ``penalty = kappa (1 - df / n)``: the penalty that acts on the population problem.
+        target_ridge: the ridge by which the target's modes are shrunk, in units of the equivalent's innermost
+            eigenvalues; the same as ``outer_ridge`` unless random features lie between.
+        sample_margin: ``n - df``, an unpenalised constant counted in df.
+        df1: df(kappa) without the constant.
+        df2: ``df - spread``.
+        spread: ``-d df / d log kappa``.
+        spread_per_ridge: ``spread / kappa``, by its limit where kappa is 0.
+        bias: squared bias of the predictor averaged over data and features, with what the features cannot express.
+        noise_variance: of the labels.
+        feature_variance: what the randomness of the features adds; ``bias + noise_variance + feature_variance`` is
+            ``T - kappa T'``.
+        total: T.
+        mixed_per_ridge: T', by its limit where kappa is 0.
+        n_unpenalised: constants fitted beside the features.
+        recovered: squared norm of the estimator where no sample is left over and nothing acts as noise.
+        starved: an unpenalised constant leaves no sample; the ridges are infinite and nothing else is meant.
+        phase: "underparameterized", "threshold" or "overparameterized".
+        converged: whether the fixed point passed its checks.
+        residual: relative error of the solved ridge, estimated by one more Newton step.
+        iterations: evaluations that the solver made.
+    """
+
+    outer_ridge: Any
+    target_ridge: Any
+    sample_margin: Any
+    df1: Any
+    df2: Any
+    spread: Any
+    spread_per_ridge: Any
+    bias: Any
+    noise_variance: Any
+    feature_variance: Any
+    total: Any
+    mixed_per_ridge: Any
+    n_unpenalised: int
+    recovered: Any
+    starved: Any
+    phase: Any
+    converged: Any
+    residual: Any
+    iterations: int
+
+
+class Continued(NamedTuple):
+    """The two scalar functions at complex penalties, each of their shape.
+
+    Attributes:
+        ridge: kappa; ``(1/n) tr (H H'/n + penalty)^-1 = 1 / kappa``, H the n feature vectors.
+        total: T(kappa).
+        converged: whether Newton's method followed the branch to the end.
+    """
+
+    ridge: Complex
+    total: Complex
+    converged: npt.NDArray[np.bool_]
+
+
+class Equivalent(Protocol):
+    """Features in a regime, as square loss sees them: the map from a penalty to kappa and T."""
+
+    def solve(self, n_samples: Any, penalty: Any) -> Point:
+        """Return the point at real sizes and penalties."""
+        ...
+
+    def continued(self, n_samples: float, penalty: Complex) -> Continued:
+        """Continue kappa and T from positive penalties to complex ones, off the negative real axis.
+
+        Args:
+            n_samples: n, without an unpenalised constant.
+            penalty: any shape; nonzero, the phase within (-pi, pi).
+
+        Returns:
+            Values on the branch with ``Im kappa Im penalty >= 0``.
+        """
+        ...
+
+
+def phase_of(xp: Any, available: Any, parameters: Any, tolerance: float) -> Any:
+    """Name the side of the interpolation threshold.
+
+    Args:
+        xp: namespace of :mod:`theory.namespace`.
+        available: samples less unpenalised constants.
+        parameters: number of features that count, the rank at most.
+        tolerance: relative difference below which the two are the same.
+    """
+    at_threshold = abs(available - parameters) <= tolerance * abs(available)
+    side = xp.where(available > parameters, "underparameterized", "overparameterized")
+    return xp.where(at_threshold, "threshold", side)
