@@ -130,7 +130,9 @@ def _point(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> P
         total=bias + modes.noise_variance + mixed,
         # No width left: features as many as the modes are too often nearly singular, and their weights have no mean square.
         mixed_per_ridge=xp.where(
-            no_width_left & (bias + mixed_per_ridge + modes.noise_variance > 0.0), np.inf, mixed_per_ridge / safe_width_left
+            no_width_left & (bias + mixed_per_ridge + modes.noise_variance > 0.0),
+            np.inf,
+            mixed_per_ridge / safe_width_left,
         ),
         n_unpenalised=modes.n_unpenalised,
         recovered=xp.where(square, np.inf, recovered),

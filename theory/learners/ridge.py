@@ -49,7 +49,9 @@ class RidgePrediction:
     iterations: int
 
 
-def predict_ridge(features: Equivalent | Modes, n_samples: Any, penalty: Any, *, width: Any = np.inf) -> RidgePrediction:
+def predict_ridge(
+    features: Equivalent | Modes, n_samples: Any, penalty: Any, *, width: Any = np.inf
+) -> RidgePrediction:
     """Predict the errors of ``argmin (1/n) ||y - Phi theta||^2 + penalty ||theta||^2``.
 
     Args:

@@ -1,0 +1,346 @@
+"""Deep random features: a chain of ridges from the inputs to the last layer, explicit from the innermost outwards.
+
+Each layer of width k_l takes the ridge ``kappa_{l-1}`` and the degrees of freedom ``df_{l-1}`` of what lies below it to its
+own. With ``a(b) = weight_variance m1(b)^2`` and ``c(b) = mu_*^2(b)`` of a neuron whose frozen bias is b, and
+``g = kappa_{l-1} df_{l-1} / k_{l-1}``,
+
+    E_b[a / (c + kappa_l + a g)] = k_{l-1} / (k_l kappa_{l-1}),      df_l = k_l E_b[(c + a g) / (c + kappa_l + a g)],
+
+and ``width_L * penalty = kappa_L (1 - df_L / n)``. T passes through unchanged: that of the last layer at kappa_L is that of
+the inputs at kappa_0. Derivatives are propagated beside the values, as sums of positive terms.
+
+Sources: Schröder, Cui, Dmitriev, Loureiro, arXiv:2302.00401; Fan and Wang, arXiv:2005.11879; for neurons that differ by
+their biases Piccolo and Schröder, arXiv:2106.04317.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from theory.covariance import Vector
+from theory.equivalents.point import Complex, Continued, Point, phase_of
+from theory.modes import Modes
+from theory.namespace import single
+from theory.solvers.continuation import follow
+from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
+from theory.solvers.increasing import Root, solve_increasing
+
+MAX_INNER = 100
+RESIDUAL_TOLERANCE = 1e-10
+LIMIT = 1e-100
+"""Innermost ridge, as a share of the mean eigenvalue, at which the limit of vanishing ridges is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerLaw:
+    """A layer as its neurons see it.
+
+    Attributes:
+        width: k > 0.
+        weights: shape ``(b,)``, positive with sum 1: of a quadrature over the neurons' frozen biases.
+        slopes: shape ``(b,)``, a >= 0, not all 0.
+        nonlinear_variances: shape ``(b,)``, c >= 0.
+    """
+
+    width: float
+    weights: Vector
+    slopes: Vector
+    nonlinear_variances: Vector
+
+
+class Link(NamedTuple):
+    """One layer's state, each of the shape of the ridges.
+
+    ``elasticity`` is d log kappa_{l-1} / d log kappa_l and ``rest`` one minus it; ``per_ridge`` values are divided by kappa_l.
+    """
+
+    ridge: Any
+    df1: Any
+    df2: Any
+    spread_per_ridge: Any
+    elasticity_per_ridge: Any
+    rest: Any
+
+
+class ChainState(NamedTuple):
+    """The whole chain at an innermost ridge: the last layer's link, and the elasticity of the innermost ridge by its."""
+
+    last: Link
+    elasticity_per_ridge: Any
+    rest: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayeredEquivalent:
+    """Random layers over inputs.
+
+    Attributes:
+        modes: of the inputs: eigenvalues of their covariance, energies of the target's linear part; one table, without
+            a tail, its multiplicities summing to the number of inputs. What no linear function of them expresses is
+            their ``unlearnable_variance``; ``n_unpenalised`` is 1 where an intercept is fitted.
+        layers: first to last, at least one.
+        n_inputs: their number d, those without variance included.
+        constant: E of the squared mean of a feature: the eigenvalue of the constant that the features form, 0 if they have
+            no mean. It takes the place of one of the last layer's directions.
+        mean: of the target, as far as it is for that constant to learn.
+    """
+
+    modes: Modes
+    layers: tuple[LayerLaw, ...]
+    n_inputs: float
+    constant: float = 0.0
+    mean: float = 0.0
+
+    @property
+    def width(self) -> float:
+        """Width of the last layer."""
+        return self.layers[-1].width
+
+    @property
+    def rank(self) -> float:
+        """Rank of the features' covariance: noise that a layer adds fills it, a layer without any keeps what comes in."""
+        rank = float(self.modes.n_modes)
+        for layer in self.layers:
+            noisy = bool(np.all(layer.nonlinear_variances > 0.0))
+            rank = layer.width if noisy else min(rank, layer.width)
+        return rank
+
+    def solve(self, n_samples: Any, penalty: Any) -> Point:
+        """Return the point at real sizes and penalties, one problem at a time; see :class:`~theory.equivalents.point.Equivalent`."""
+        if np.ndim(n_samples) or np.ndim(penalty):
+            pairs = np.broadcast_arrays(np.asarray(n_samples, float), np.asarray(penalty, float))
+            points = [self._solve(float(n), float(lam)) for n, lam in zip(*(p.ravel() for p in pairs), strict=True)]
+            return _stacked(points)
+        return self._solve(float(n_samples), float(penalty))
+
+    def continued(self, n_samples: float, penalty: Complex) -> Continued:
+        """Continue to complex penalties; see :class:`~theory.equivalents.point.Equivalent`."""
+        penalty = np.asarray(penalty, complex)
+        flat = penalty.ravel() * self.width
+        moduli, inverse = np.unique(np.abs(flat), return_inverse=True)
+        starts = np.array([self._root(n_samples, float(modulus)).ridge for modulus in moduli])[inverse]
+        memory: list[Any] = [None] * len(self.layers)
+
+        def equation(ridge: Complex) -> tuple[Complex, Complex]:
+            state = self._state(ridge, memory)
+            margin = 1.0 - state.last.df1 / n_samples
+            kappa = state.last.ridge
+            # d log penalty / d log kappa_0 = (1 + spread / (n - df)) / elasticity
+            spread = state.last.spread_per_ridge * kappa
+            growth = (1.0 + spread / n_samples / margin) / (state.elasticity_per_ridge * kappa)
+            return kappa * margin, growth
+
+        inner, converged = follow(equation, starts.astype(complex), flat)
+        state = self._state(inner, memory)
+        xi, c = self.modes.eigenvalues, self.modes.energies
+        total = (inner[:, None] / (xi + inner[:, None])) @ c
+        outer = state.last.ridge / self.width
+        total = total + self.modes.unlearnable_variance + self.modes.noise_variance
+        total = total + self.mean**2 * outer / (self.constant + outer)
+        return Continued(*(values.reshape(penalty.shape) for values in (outer, total, converged)))
+
+    def _state(self, inner: Any, memory: list[Any]) -> ChainState:
+        """Run the chain from the innermost ridge, a float or an array; ``memory`` warm-starts the layers' own roots."""
+        xi, m = self.modes.eigenvalues, self.modes.multiplicities
+        column = inner[..., None] if np.ndim(inner) else inner
+        resolvent = 1.0 / (xi + column)
+        kept = xi * resolvent
+        df1, df2 = kept @ m, (kept * kept) @ m
+        link = Link(inner, df1, df2, (kept * resolvent) @ m, None, None)
+        width, per_ridge, rest, before = self.n_inputs, None, 0.0, inner
+        for position, layer in enumerate(self.layers):
+            link = _next(layer, link, width, memory, position)
+            width = layer.width
+            if per_ridge is None:
+                per_ridge, rest = link.elasticity_per_ridge, link.rest
+            else:
+                # e = e_1 ... e_L, and 1 - e from the outside: (1 - e_l) + e_l (1 - e_1 ... e_{l-1}).
+                rest = link.rest + link.elasticity_per_ridge * link.ridge * rest
+                per_ridge = per_ridge * link.elasticity_per_ridge * before
+            before = link.ridge
+            below_last = position < len(self.layers) - 1
+            if below_last and not np.ndim(inner) and not link.ridge > 0.0:
+                return ChainState(link._replace(ridge=-1.0), 0.0, 0.0)  # the innermost ridge is too small
+        if self.constant > 0.0:
+            link = self._with_constant(link)
+        return ChainState(link, per_ridge, rest)
+
+    @property
+    def _other_directions(self) -> float:
+        """The share of the last layer's directions that the features' mean leaves."""
+        return max(1.0 - 1.0 / self.width, 0.0) if self.constant > 0.0 else 1.0
+
+    def _with_constant(self, last: Link) -> Link:
+        """Add the constant that the features form to the degrees of freedom."""
+        eigenvalue, others = self.constant * self.width, self._other_directions
+        over = 1.0 / (eigenvalue + last.ridge)
+        kept = eigenvalue * over
+        return last._replace(
+            df1=others * last.df1 + kept,
+            df2=others * last.df2 + kept * kept,
+            spread_per_ridge=others * last.spread_per_ridge + kept * over,
+        )
+
+    def _root(self, n_samples: float, level: float) -> Root:
+        """Find the innermost ridge at which ``kappa_L (1 - df_L / n)`` is ``level``."""
+        scale = float(self.modes.trace) / float(self.modes.n_modes)
+        memory: list[Any] = [None] * len(self.layers)
+        at_rank = level == 0.0 and n_samples < self.rank
+
+        def penalty(inner: float) -> tuple[float, float] | None:
+            state = self._state(inner, memory)
+            kappa, margin = state.last.ridge, n_samples - state.last.df1
+            if not kappa > 0.0:
+                return None
+            spread = state.last.spread_per_ridge * kappa
+            value = margin if at_rank else kappa * margin / n_samples
+            slope = spread / kappa if at_rank else (margin + spread) / n_samples
+            return value, slope / state.elasticity_per_ridge
+
+        return solve_increasing(penalty, level, start=scale, vanishing=level == 0.0)
+
+    def _solve(self, n_samples: float, penalty: float) -> Point:
+        modes, width = self.modes, self.width
+        available = n_samples - modes.n_unpenalised
+        starved = available <= 0.0
+        level = penalty * width * n_samples / available if not starved else penalty * width
+        with np.errstate(all="ignore"):
+            root = self._root(1.0 if starved else available, level)
+            # A ridge of 0 stands for its limit, which all quantities have reached long before.
+            inner = root.ridge or LIMIT * float(modes.trace) / float(modes.n_modes)
+            memory: list[Any] = [None] * len(self.layers)
+            state = self._state(inner, memory)
+            last, margin = self._polished(state.last, 1.0 if starved else available, level, memory)
+        elasticity = state.elasticity_per_ridge * last.ridge
+        admissible = 0.0 <= elasticity <= 1.0 + 1e-9 and margin >= 0.0 and last.df1 <= self.rank * (1.0 + 1e-9)
+        xi, c = modes.eigenvalues, modes.energies
+        kept, shrunk = xi / (xi + inner), inner / (xi + inner)
+        mixed = float(c @ (kept * shrunk))
+        outer, energy = last.ridge / width, self.mean**2
+        lost = outer / (outer + self.constant) if self.constant > 0.0 else 1.0
+        constant_per_ridge = (1.0 - lost) / (outer + self.constant) if self.constant > 0.0 else 0.0
+        bias = float(c @ (shrunk * shrunk)) + float(modes.unlearnable_variance) + energy * lost * lost
+        noise = float(modes.noise_variance)
+        spread = float(last.spread_per_ridge * last.ridge)
+        return Point(
+            outer_ridge=np.inf if starved else outer * (root.ridge > 0.0),
+            target_ridge=np.inf if starved else root.ridge,
+            sample_margin=0.0 if starved else margin,
+            df1=0.0 if starved else float(last.df1),
+            df2=0.0 if starved else float(last.df2),
+            spread=spread,
+            spread_per_ridge=float(last.spread_per_ridge) * width,
+            bias=bias,
+            noise_variance=noise,
+            feature_variance=float(state.rest) * mixed,
+            total=bias + noise + mixed + energy * lost * (1.0 - lost),
+            mixed_per_ridge=float(state.elasticity_per_ridge) * mixed * width + energy * constant_per_ridge,
+            n_unpenalised=modes.n_unpenalised,
+            recovered=np.inf,
+            starved=starved,
+            phase=phase_of(single, available, self.rank, THRESHOLD_TOLERANCE),
+            converged=bool(starved or (root.converged and root.residual <= RESIDUAL_TOLERANCE and admissible)),
+            residual=root.residual if np.isfinite(root.residual) else 1.0,
+            iterations=root.iterations,
+        )
+
+    def _polished(self, last: Link, n_samples: float, level: float, memory: list[Any]) -> tuple[Link, float]:
+        """Return the last link and ``n - df_L``, both without the cancellation of a ridge much smaller than the noise.
+
+        With more samples than neurons ``kappa (n - k + k kappa E[1 / (c + kappa + a g)]) = n level`` is a sum of
+        positive terms for kappa; otherwise the ridge is no small difference, and the margin follows from it.
+        """
+        layer = self.layers[-1]
+        surplus = n_samples - layer.width
+        if surplus < -THRESHOLD_TOLERANCE * n_samples or self.rank < layer.width:
+            if level > 0.0:
+                return last, n_samples * level / float(last.ridge)
+            return last, 0.0 if n_samples <= self.rank else n_samples - float(last.df1)
+        surplus = surplus if surplus > THRESHOLD_TOLERANCE * n_samples else 0.0
+        noise = layer.nonlinear_variances + layer.slopes * memory[-1][1]
+        weights = self._other_directions * layer.width * layer.weights
+        if self.constant > 0.0:
+            noise, weights = np.append(noise, self.constant * self.width), np.append(weights, 1.0)
+        kappa = float(last.ridge) if last.ridge > 0.0 else n_samples * level / max(surplus, 1e-300)
+        for _ in range(MAX_INNER if level > 0.0 else 0):
+            over = 1.0 / (noise + kappa)
+            filled, growth = float(weights @ over), float(weights @ (noise * over * over))
+            value = kappa * (surplus + kappa * filled) - n_samples * level
+            step = value / (surplus + kappa * (filled + growth))
+            following = kappa - step if kappa > step else kappa * 1e-3
+            done = abs(following - kappa) <= 4e-16 * kappa
+            kappa = following
+            if done:
+                break
+        kappa = kappa if level > 0.0 else 0.0
+        return last._replace(ridge=kappa), surplus + kappa * float(weights @ (1.0 / (noise + kappa)))
+
+
+def _next(layer: LayerLaw, below: Link, width_below: float, memory: list[Any], position: int) -> Link:
+    """Take one layer's ridge and degrees of freedom to the next; see the module's docstring."""
+    a, c, w, k = layer.slopes, layer.nonlinear_variances, layer.weights, layer.width
+    per_width = below.ridge / width_below
+    g = per_width * below.df1
+    ratio = 1.0 / (k * per_width)
+    extra = (..., None) if np.ndim(below.ridge) else ()
+    noise = c + a * (g[extra] if extra else g)
+    previous = memory[position][0] if memory[position] is not None else None
+    ridge = _layer_ridge(a, noise, w, ratio, previous)
+    memory[position] = (ridge, g)
+    over = 1.0 / (noise + (ridge[extra] if extra else ridge))
+    over2 = over * over
+    q0 = (a * over2) @ w
+    # d log kappa_{l-1} / d log kappa_l = kappa_l q0 / (kappa_l q0 + held), everything positive.
+    spread_below = below.spread_per_ridge * below.ridge
+    held = (a * c * over2) @ w + ((a * a * over2) @ w) * per_width * spread_below
+    scale = ridge * q0 + held
+    per_ridge, rest = q0 / scale, held / scale
+    elasticity = per_ridge * ridge
+    # g less its derivative by log kappa_l, (g - e per_width df2_below) = per_width (spread_below + (1 - e) df2_below).
+    steady = per_width * (spread_below + rest * below.df2)
+    moving = per_width * elasticity * below.df2
+    spread_per_ridge = k * ((over2 * (c + a * (steady[extra] if extra else steady))) @ w)
+    df1 = k * ((noise * over) @ w)
+    turned = (ridge * moving)[extra] if extra else ridge * moving
+    df2 = k * ((over2 * (noise * noise + a * turned)) @ w)
+    return Link(ridge, df1, df2, spread_per_ridge, per_ridge, rest)
+
+
+def _layer_ridge(a: Vector, noise: Any, w: Vector, ratio: Any, previous: Any) -> Any:
+    """Solve ``E[a / (noise + kappa)] = ratio`` for kappa; negative where even 0 is too large.
+
+    The inverse of the left side is concave in kappa, a harmonic mean of affine functions, and affine where all neurons
+    are alike: Newton's method on it approaches from the left from any start.
+    """
+    if a.size == 1:
+        return (a[0] / ratio - noise[..., 0]) if np.ndim(noise) > 1 else float(a[0] / ratio - noise[0])
+    batched = np.ndim(noise) > 1
+    kappa = previous if previous is not None else 0.0 * ratio
+    if batched and np.ndim(kappa) == 0:
+        kappa = np.zeros_like(ratio)
+    if previous is not None and not np.iscomplexobj(kappa):
+        kappa = np.maximum(kappa, 0.0) if batched else max(kappa, 0.0)
+    for _ in range(MAX_INNER):
+        over = 1.0 / (noise + (kappa[..., None] if batched else kappa))
+        weighted = a * over
+        mean, slope = weighted @ w, (weighted * over) @ w
+        # Newton on 1 / mean - 1 / ratio, of which the derivative is slope / mean^2.
+        change = mean * (mean / ratio - 1.0) / slope
+        kappa = kappa + change
+        if not batched:
+            if kappa < 0.0:
+                return kappa
+            if abs(change) <= 1e-15 * abs(kappa):
+                break
+        elif np.all(~(np.abs(change) > 1e-15 * np.abs(kappa))):
+            break
+    return kappa
+
+
+def _stacked(points: list[Point]) -> Point:
+    whole = {"n_unpenalised": points[0].n_unpenalised, "iterations": max(point.iterations for point in points)}
+    stacked = {
+        name: np.array([getattr(point, name) for point in points]) for name in Point.__slots__ if name not in whole
+    }
+    return Point(**stacked, **whole)
