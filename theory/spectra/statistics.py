@@ -1,0 +1,268 @@
+"""Linear statistics sum f(eigenvalue) of a sample covariance: limit, finite-size mean correction, standard deviation.
+
+For real Gaussian data the sum over all p eigenvalues is Gaussian with mean ``p * per_dimension + mean_correction``. In the
+variable u of :mod:`theory.spectra.subordination`, with contours around the support,
+
+    mean_correction = (1 / 4 pi i) ∮ f(x(u)) d log x'(u),
+    variance        = -(1 / 2 pi^2) ∮∮ f(x(u1)) f(x(u2)) / (u1 - u2)^2 du1 du2.
+
+Source: Bai and Silverstein, *CLT for linear spectral statistics of large-dimensional sample covariance matrices* (2004),
+Theorem 1.1, whose companion transform is -1 / u here; the closed forms follow by residues.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.covariance import InadmissibleProblem
+from theory.spectra.law import average, nodes
+from theory.spectra.sample_covariance import SampleCovariance, covariance_law
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+LARGEST_ORDER = 32
+FIRST_NODES = 32
+MOST_NODES = 4096
+"""Points of the support in all, for the fluctuations of a function; their pairs are summed over."""
+RESOLVED = 1e-5
+"""By how much, relatively, doubling the points may change the mass of an interval, to begin with so many."""
+SETTLED = 1e-6
+"""By how much, relative to their size, doubling the points may change the fluctuations, themselves good to O(1 / n)."""
+CELLS = 1_000_000
+ROUGH = "the function has a pole on the support, or is not finite there"
+UNRESOLVED = (
+    "its fluctuations were not resolved: the function is not smooth on the support, or the support too intricate"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearStatistic:
+    """What is known of sum f(eigenvalue), None where there is no number.
+
+    Attributes:
+        per_dimension: the limit of the sum divided by the dimension.
+        mean_correction: by how much the mean of the sum exceeds dimension times that, for real Gaussian data.
+        standard_deviation: of the sum, for real Gaussian data.
+        reason: why a number is missing.
+    """
+
+    per_dimension: float | None
+    mean_correction: float | None
+    standard_deviation: float | None
+    reason: str | None = None
+
+
+def log_det(model: SampleCovariance, *, shift: float) -> LinearStatistic:
+    """sum log(x + shift); shift 0 or more.
+
+    Raises:
+        InadmissibleProblem: shift is 0 and some eigenvalues are 0.
+    """
+    kappa = _effective_ridge(model, shift, "log_det")
+    law, g = model.law, model.aspect
+    with np.errstate(divide="ignore", invalid="ignore"):
+        null = model.null_share * np.log(kappa) if model.null_share else 0.0
+        learned = g * float(law.weights @ (law.atoms / (law.atoms + kappa)))
+        # shift = kappa (1 - learned).
+        per_dimension = float(law.weights @ np.log(law.atoms + kappa)) + null
+        ratio = shift / model.unit / kappa if learned > 0.5 and kappa > 0.0 else 1.0 - learned
+        log_ratio = np.log(ratio) if learned > 0.5 else np.log1p(-learned)
+        per_dimension += log_ratio - (log_ratio + learned) / g + np.log(model.unit)
+        slope = _slope(model, kappa)
+        return _finite(per_dimension, 0.5 * np.log(slope), np.sqrt(-2.0 * np.log(slope)))
+
+
+def trace_inverse(model: SampleCovariance, *, shift: float) -> LinearStatistic:
+    """sum 1 / (x + shift); shift 0 or more.
+
+    Raises:
+        InadmissibleProblem: shift is 0 and some eigenvalues are 0.
+    """
+    kappa = _effective_ridge(model, shift, "trace_inverse")
+    mean, variance = _inverse_fluctuations(model, kappa)
+    law, unit = model.law, model.unit
+    if shift == 0.0:
+        per_dimension = float(law.weights @ (1.0 / law.atoms)) / _slope(model, 0.0)
+    else:
+        per_dimension = float(law.weights @ (1.0 / (law.atoms + kappa))) * kappa / (shift / unit)
+        per_dimension += model.null_share * unit / shift
+    return _finite(per_dimension / unit, mean / unit, np.sqrt(variance) / unit)
+
+
+def effective_dimension(model: SampleCovariance, *, ridge: float) -> LinearStatistic:
+    """sum x / (x + ridge); ridge 0, which counts the positive eigenvalues, or more."""
+    if ridge == 0.0:
+        return LinearStatistic(per_dimension=1.0 - model.atom_at_zero, mean_correction=0.0, standard_deviation=0.0)
+    kappa = _effective_ridge(model, ridge, "effective_dimension")
+    mean, variance = _inverse_fluctuations(model, kappa)
+    scaled = ridge / model.unit
+    share = float(model.law.weights @ (model.law.atoms / (model.law.atoms + kappa)))
+    return _finite(share, -scaled * mean, scaled * np.sqrt(variance))
+
+
+def moment(model: SampleCovariance, *, order: int) -> LinearStatistic:
+    """sum x^order; order 1 to 32.
+
+    Raises:
+        InadmissibleProblem: the order is out of range.
+    """
+    if not 1 <= order <= LARGEST_ORDER:
+        raise InadmissibleProblem(f"order must lie in 1..{LARGEST_ORDER}, got {order}", argument="order")
+    law, count = model.law, 2 * order + 1
+    # x(u) = u (1 + sum_j c_j u^-j), c_j = g sum w t^j; all series below are in 1 / u and have no negative terms.
+    series = np.concatenate(
+        [[1.0], law.aspect * (law.atoms[:, None] ** np.arange(1, count) * law.weights[:, None]).sum(0)]
+    )
+    power = np.ones(1)
+    for _ in range(order):
+        power = np.convolve(power, series)[:count]
+    lagrange = np.convolve(power, series)[order] / (law.aspect * (order + 1))
+    # -log x'(u) = -log(1 - sum_j (j - 1) c_j u^-j), by the recursion of a logarithm's series, times j.
+    index = np.arange(count, dtype=float)
+    falling = (index - 1.0) * series
+    falling[0] = 0.0
+    logarithm = np.zeros(count)
+    for j in range(1, count):
+        logarithm[j] = j * falling[j] + logarithm[1:j] @ falling[j - 1 : 0 : -1]
+    mean = 0.5 * float(power[: order + 1] @ logarithm[order::-1])
+    steps = np.arange(1, order + 1)
+    variance = 2.0 * float(np.sum(steps * power[order - steps] * power[order + steps]))
+    with np.errstate(over="ignore"):
+        scale = np.float64(model.unit) ** order
+        return _finite(lagrange * scale, mean * scale, np.sqrt(variance) * scale)
+
+
+def linear_statistic(model: SampleCovariance, function: Callable[[Array], Array]) -> LinearStatistic:
+    """sum f(x) for a function that is smooth on the support.
+
+    Args:
+        model: the sample covariance.
+        function: of arrays of eigenvalues, real.
+    """
+    with np.errstate(all="ignore"):
+        limit = average(covariance_law(model), function)
+    if limit is None:
+        return LinearStatistic(per_dimension=None, mean_correction=None, standard_deviation=None, reason=ROUGH)
+    counts = _resolving_counts(model, function)
+    before = None
+    while counts.sum() <= MOST_NODES:
+        with np.errstate(all="ignore"):
+            found, scale = _fluctuations(model, function, counts)
+        if not np.isfinite(found).all():
+            break
+        if before is not None and (np.abs(found - before) <= SETTLED * (np.abs(found) + scale)).all():
+            return _finite(limit, found[0], np.sqrt(max(found[1], 0.0)))
+        before, counts = found, 2 * counts
+    return LinearStatistic(per_dimension=limit, mean_correction=None, standard_deviation=None, reason=UNRESOLVED)
+
+
+def _resolving_counts(model: SampleCovariance, function: Callable[[Array], Array]) -> Indices:
+    """Return how many points in each interval of the support resolve its mass and the function's mean."""
+    law = covariance_law(model)
+    counts = np.full(len(model.edges), FIRST_NODES)
+    active = np.arange(counts.size)
+    previous = np.full((2, counts.size), np.nan)
+    while active.size and counts.sum() <= MOST_NODES:
+        count = int(counts[active[0]])
+        rule = nodes(law.stretch, np.repeat(active, count), count)
+        weights = law.density_at(rule.x, rule.which) * rule.lengths
+        with np.errstate(all="ignore"):
+            values = function(rule.x)
+            sums = np.stack([weights, weights * values]).reshape(2, active.size, count).sum(axis=2)
+            sizes = np.stack([weights, weights * np.abs(values)]).reshape(2, active.size, count).sum(axis=2)
+        settled = (np.abs(sums - previous) <= RESOLVED * sizes).all(axis=0)
+        active, previous = active[~settled], sums[:, ~settled]
+        counts[active] *= 2
+    return counts
+
+
+def _fluctuations(model: SampleCovariance, function: Callable[[Array], Array], counts: Indices) -> tuple[Array, Array]:
+    """Return mean correction and variance, and the scales of both, by sums over the support: the limit of all contours.
+
+    There f is real and x'(u) vanishes at the edges, which leaves a quarter of f there; the double pole of the variance
+    goes if f(x(u1)) f(x(u2)) is completed to -(f(x(u1)) - f(x(u2)))^2 / 2, whose other terms integrate to 0.
+
+    Args:
+        model: the sample covariance.
+        function: of arrays.
+        counts: points in each interval.
+    """
+    edges = model.edges
+    which = np.repeat(np.arange(counts.size), counts)
+    rule = nodes(covariance_law(model).stretch, which, counts)
+    u = model.solve(rule.x / model.unit, rule.which)
+    slope, curvature = model.law.slope(u), model.law.curvature(u)
+    values = np.broadcast_to(function(rule.x), rule.x.shape)
+    steps = rule.lengths / model.unit / slope
+    ends = np.broadcast_to(function(edges.ravel() * model.unit), edges.size)
+    mean = 0.25 * float(np.sum(ends)) - float(np.sum(values * (curvature / slope * steps).imag)) / (2.0 * np.pi)
+    # The lower half of each loop mirrors the upper: steps run back there.
+    everywhere, all_steps, all_values = np.r_[u, u.conj()], np.r_[steps, -steps.conj()], np.r_[values, values]
+    variance = 0.0
+    rows = max(1, CELLS // everywhere.size)
+    for start in range(0, u.size, rows):
+        part = slice(start, start + rows)
+        gap = u[part, None] - everywhere
+        here = np.arange(start, min(start + rows, u.size))
+        gap[here - start, here] = 1.0
+        quotient = (values[part, None] - all_values) / gap
+        variance += float(np.sum(((quotient * quotient) @ all_steps) * steps[part]).real)
+    # On the diagonal the quotient is the derivative.
+    for own in np.split(values, np.cumsum(counts)[:-1]):
+        variance += float(np.sum(_derivative(own) ** 2)) * (np.pi / own.size) ** 2
+    variance /= 2.0 * np.pi**2
+    # Rounding, and what a correction much smaller than the values may lose.
+    scale = 1e-3 * float(np.ptp(values)) + 1e-5 * float(np.max(np.abs(values)))
+    return np.array([mean, variance]), np.array([scale, scale**2])
+
+
+def _derivative(values: Array) -> Array:
+    """Differentiate an even periodic function of the angle, given at the midpoints of equal steps over (0, pi)."""
+    whole = np.concatenate([values, values[::-1]])
+    frequencies = np.arange(values.size + 1)
+    spectrum = 1j * frequencies * np.fft.rfft(whole)
+    spectrum[-1] = 0.0
+    return np.asarray(np.fft.irfft(spectrum, whole.size)[: values.size])
+
+
+def _effective_ridge(model: SampleCovariance, shift: float, name: str) -> float:
+    """Return kappa >= 0 with x(-kappa) = -shift, in units of the largest eigenvalue."""
+    if shift > 0.0:
+        return -float(model.solve_outside(np.array([-shift / model.unit]))[0])
+    if model.atom_at_zero > 0.0 or model.aspect >= 1.0:
+        reaches = f"a share {model.atom_at_zero:.6g} of the" if model.atom_at_zero > 0.0 else "the smallest"
+        raise InadmissibleProblem(
+            f"{name} needs a positive shift here: {reaches} eigenvalues is 0 (dimension {model.dimension:g},"
+            f" n_samples {model.n_samples:g})",
+            argument="shift",
+        )
+    return 0.0
+
+
+def _slope(model: SampleCovariance, kappa: float) -> float:
+    """Return x'(-kappa) = 1 - df2 / n."""
+    return float(model.law.slope(np.array([-kappa]))[0])
+
+
+def _inverse_fluctuations(model: SampleCovariance, kappa: float) -> tuple[float, float]:
+    """Mean correction and variance of sum 1 / (x + shift): derivatives of those of log_det by the shift."""
+    law = model.law
+    slope = _slope(model, kappa)
+    inverse = 1.0 / (law.atoms + kappa)
+    third = float((law.masses * inverse**2) @ inverse)
+    fourth = float((law.masses * inverse**2) @ inverse**2)
+    return third / slope**2, 2.0 / slope**2 * (fourth / slope + (third / slope) ** 2)
+
+
+def _finite(*numbers: float) -> LinearStatistic:
+    per_dimension, mean, deviation = (float(number) if np.isfinite(number) else None for number in numbers)
+    missing = None in (per_dimension, mean, deviation)
+    return LinearStatistic(
+        per_dimension=per_dimension,
+        mean_correction=mean,
+        standard_deviation=deviation,
+        reason="the number exceeds double precision" if missing else None,
+    )
