@@ -36,7 +36,9 @@ class PolynomialKernel(Schema):
 
     kind: Literal["polynomial"]
     degree: int = described("The power.", unit="1", example=3, ge=1, le=30)
-    offset: float = described("The constant inside the power.", unit="1", example=1.0, default=1.0, ge=0, le=LARGEST_SCALE)
+    offset: float = described(
+        "The constant inside the power.", unit="1", example=1.0, default=1.0, ge=0, le=LARGEST_SCALE
+    )
 
 
 class LaplaceKernel(Schema):
@@ -58,7 +60,10 @@ class CkKernel(Schema):
 
     kind: Literal["ck"]
     layers: list[InfiniteLayer] = Field(
-        description="The layers, first to last.", examples=[[{"activation": "erf"}]], min_length=1, max_length=MAX_LAYERS
+        description="The layers, first to last.",
+        examples=[[{"activation": "erf"}]],
+        min_length=1,
+        max_length=MAX_LAYERS,
     )
 
 
@@ -67,7 +72,10 @@ class NtkKernel(Schema):
 
     kind: Literal["ntk"]
     layers: list[InfiniteLayer] = Field(
-        description="The layers, first to last.", examples=[[{"activation": "erf"}]], min_length=1, max_length=MAX_LAYERS
+        description="The layers, first to last.",
+        examples=[[{"activation": "erf"}]],
+        min_length=1,
+        max_length=MAX_LAYERS,
     )
 
 

@@ -31,7 +31,15 @@ class Effective(Schema):
     """What the fixed point says of the model as a smoother."""
 
     ridge: float | None = described(
-        "The penalty that acts on the population problem; null where it is infinite.", unit="input^2", example=0.17417
+        "The penalty that acts on the population problem, with penalty = ridge (1 - df1 / n); null where it is infinite.",
+        unit="feature^2",
+        example=0.17417,
+    )
+    target_ridge: float | None = described(
+        "The ridge by which the target's modes are shrunk, in units of the inputs' eigenvalues or the kernel's; ridge unless"
+        " random features lie between. Null where it is infinite.",
+        unit="input^2",
+        example=0.17417,
     )
     df1: float = described("Trace of the hat matrix: effective degrees of freedom.", unit="1", example=340.67)
     df2: float = described("Trace of its square on the population.", unit="1", example=290.14)

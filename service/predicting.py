@@ -22,7 +22,8 @@ from service.jobs import Jobs
 from service.problems import ProblemException, from_validation, refused
 from service.settings import Settings
 from service.shared_cache import SharedCache
-from workers.predictions import Refused, key_of, mode_table, predict
+from workers.predictions import equivalent_of, key_of, predict
+from workers.refusals import Refused
 
 log = structlog.get_logger("foretell.service")
 
@@ -212,7 +213,7 @@ def check(request: PredictionRequest) -> None:
         ProblemException: the theory's assumptions do not hold.
     """
     with _refusals():
-        mode_table(request)
+        equivalent_of(request)
 
 
 @contextmanager
@@ -221,7 +222,7 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except Refused as refusal:
-        raise refused(refusal.pointer, refusal.detail) from None
+        raise refused(refusal) from None
 
 
 def _parse_with_key(body: bytes) -> tuple[PredictionRequest, str]:

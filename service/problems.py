@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api_schemas.problem import Problem, ProblemError
+from workers.refusals import Refused
 
 log = structlog.get_logger("foretell.service")
 
@@ -44,6 +45,7 @@ KINDS = {
     "unsupported_media_type": ProblemKind(415, "The body has the wrong content type"),
     "validation_error": ProblemKind(422, "The request does not fit the vocabulary"),
     "inadmissible_problem": ProblemKind(422, "The theory does not cover this request"),
+    "unsupported_combination": ProblemKind(422, "These parts have no theory together"),
     "headers_too_large": ProblemKind(431, "The headers are too large"),
     "rate_limited": ProblemKind(429, "Too many requests"),
     "internal_error": ProblemKind(500, "foretell has a bug"),
@@ -116,11 +118,10 @@ def from_validation(error: ValidationError, body: Any) -> ProblemException:
     )
 
 
-def refused(pointer: str, detail: str) -> ProblemException:
+def refused(refusal: Refused) -> ProblemException:
     """Return the problem for a request that fits the schema but not the theory's assumptions."""
-    return ProblemException(
-        "inadmissible_problem", f"{pointer}: {detail}", errors=[ProblemError(pointer=pointer, detail=detail)]
-    )
+    pointer, detail = refusal.pointer, refusal.detail
+    return ProblemException(refusal.code, f"{pointer}: {detail}", errors=[ProblemError(pointer=pointer, detail=detail)])
 
 
 async def handle_problem(request: Request, exc: Exception) -> Response:

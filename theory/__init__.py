@@ -7,35 +7,68 @@
 0.4267837257
 
 * Spectra: :mod:`theory.covariance`; targets on them: :mod:`theory.target`.
-* Equivalents, from features and regime to a mode table: :mod:`theory.equivalents`.
-* Learners, from a mode table to errors: :mod:`theory.learners`.
+* Activations and their Gaussian averages: :mod:`theory.activations`.
+* Equivalents, from features and regime to what square loss sees: :mod:`theory.equivalents`.
+* Learners, from an equivalent to errors: :mod:`theory.learners`.
 * Functionals, quantities read off either: :mod:`theory.functionals`.
 * Solvers, shared by all of them: :mod:`theory.solvers`.
 """
 
-from theory import covariance, target
+from theory import activations, covariance, target
 from theory.covariance import InadmissibleProblem, Spectrum
+from theory.equivalents.kernels import (
+    Exponential,
+    Kernel,
+    Laplace,
+    LinearCoefficients,
+    Polynomial,
+    Rbf,
+    kernel_features,
+)
 from theory.equivalents.linear import linear_modes
+from theory.equivalents.modal import ModalEquivalent
+from theory.equivalents.point import Equivalent, Point
+from theory.equivalents.random_features import RandomLayer, random_features
+from theory.equivalents.random_fourier import random_fourier
+from theory.equivalents.sphere import sphere_modes
+from theory.equivalents.wide_networks import ConjugateKernel, NeuralTangentKernel
 from theory.functionals.optimal_penalty import OptimalPenalty, optimal_penalty
 from theory.learners.ridge import RidgePrediction, predict_ridge
 from theory.modes import Modes
 from theory.solvers.effective_ridge import EffectiveRidge, solve_effective_ridge
 
-SOLVER_VERSION = "1"
+SOLVER_VERSION = "2"
 """Changes whenever any answer may change in its digits; part of every prediction's key."""
 
 __all__ = [
     "SOLVER_VERSION",
+    "ConjugateKernel",
     "EffectiveRidge",
+    "Equivalent",
+    "Exponential",
     "InadmissibleProblem",
+    "Kernel",
+    "Laplace",
+    "LinearCoefficients",
+    "ModalEquivalent",
     "Modes",
+    "NeuralTangentKernel",
     "OptimalPenalty",
+    "Point",
+    "Polynomial",
+    "RandomLayer",
+    "Rbf",
     "RidgePrediction",
     "Spectrum",
+    "activations",
     "covariance",
+    "kernel_features",
     "linear_modes",
     "optimal_penalty",
     "predict_ridge",
+    "random_features",
+    "random_fourier",
     "solve_effective_ridge",
+    "sphere_modes",
     "target",
 ]

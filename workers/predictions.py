@@ -1,4 +1,4 @@
-"""From a prediction request to its answer: build the mode table, solve, and say what a careful reader should know."""
+"""From a prediction request to its answer: build the equivalent, solve, and say what a careful reader should know."""
 
 from typing import Any
 
@@ -6,30 +6,19 @@ import numpy as np
 
 import theory
 from api_schemas.canonical import content_address
+from api_schemas.features import KernelFeatures
 from api_schemas.prediction import Effective, Numerics, Prediction, PredictionRequest, Source
-from api_schemas.regime import EigenspectrumRegime, RegressionRegime
-from theory import InadmissibleProblem, Modes
-from workers.registry import ALIGNMENTS, COVARIANCES, FEATURES, LEARNERS, REGIMES, Kind
+from api_schemas.regime import EigenspectrumRegime, RegressionRegime, SphereRegime
+from theory import Equivalent, InadmissibleProblem, Modes, Spectrum
+from theory.covariance import Vector
+from workers.refusals import Refused, Unsupported
+from workers.registry import ALIGNMENTS, COVARIANCES, FEATURES, KERNELS, LEARNERS, REGIMES, Kind
 from workers.warnings import warnings_for
 
 KEY_PREFIX = f"foretell/{theory.SOLVER_VERSION}"
 
 SCALES = (1e-100, 1e100)
 """Within this range products of three quantities stay within double precision; the equations' answers are then finite."""
-
-
-class Refused(ValueError):
-    """The request fits the schema but not the theory's assumptions.
-
-    Attributes:
-        pointer: JSON pointer to the part of the request at fault.
-        detail: the value, the rule and the way out.
-    """
-
-    def __init__(self, pointer: str, detail: str) -> None:
-        super().__init__(f"{pointer}: {detail}")
-        self.pointer = pointer
-        self.detail = detail
 
 
 def key_of(request: PredictionRequest) -> str:
@@ -47,10 +36,12 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
     Raises:
         Refused: the theory's assumptions do not hold for it.
     """
-    modes = mode_table(request)
+    equivalent, spectrum = _built(request)
     learner = request.model.learner
-    risks = LEARNERS[learner.kind].evaluate(modes, request.regime.n_samples, learner.penalty)
-    effective = Effective(ridge=_finite(risks.effective_ridge), df1=risks.df1, df2=risks.df2)
+    risks = LEARNERS[learner.kind].evaluate(equivalent, request.regime.n_samples, learner.penalty)
+    effective = Effective(
+        ridge=_finite(risks.outer_ridge), target_ridge=_finite(risks.effective_ridge), df1=risks.df1, df2=risks.df2
+    )
     return Prediction(
         key=key or key_of(request),
         status=risks.status,
@@ -64,31 +55,54 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
         effective=effective,
         phase=risks.phase,
         numerics=Numerics(residual=risks.residual, iterations=risks.iterations),
-        warnings=warnings_for(request, modes, risks),
+        warnings=warnings_for(request, equivalent, risks, spectrum),
         sources=sources_of(request),
     )
 
 
-def mode_table(request: PredictionRequest) -> Modes:
-    """Build the mode table of a request's features in its regime.
+def equivalent_of(request: PredictionRequest) -> Equivalent:
+    """Build the equivalent of a request's features in its regime.
 
     Raises:
         Refused: the parts do not fit together, or their numbers lie too far apart.
     """
+    return _built(request)[0]
+
+
+def _built(request: PredictionRequest) -> tuple[Equivalent, Spectrum | None]:
+    """Build the equivalent; with it the inputs' spectrum where nonlinear features were built on them."""
     regime, model = request.regime, request.model
+    row = FEATURES[model.features.kind]
+    build = getattr(row, regime.kind)
+    if build is None:
+        raise _unsupported(model.features.kind, regime.kind)
+    spectrum = None
     try:
         # What leaves double precision here raises an error or is refused below.
         with np.errstate(all="ignore"):
             if isinstance(regime, EigenspectrumRegime):
-                modes = _from_eigenspectrum(regime, fit_intercept=model.fit_intercept)
+                equivalent = build(model.features, _modes_of(regime, fit_intercept=model.fit_intercept))
+            elif isinstance(regime, SphereRegime):
+                equivalent = build(model.features, fit_intercept=model.fit_intercept, **_parameters(regime))
             else:
-                modes = _from_regression(regime, features=model.features.kind, fit_intercept=model.fit_intercept)
+                spectrum, energies = inputs_of(regime)
+                equivalent = build(
+                    model.features,
+                    spectrum,
+                    energies,
+                    noise_variance=regime.noise_variance,
+                    nonlinear_variance=regime.target.nonlinear_variance,
+                    mean=regime.target.mean,
+                    fit_intercept=model.fit_intercept,
+                )
     except ArithmeticError:
         raise Refused(
             "/regime", "its numbers lie too far apart for double precision; choose other units or sizes"
         ) from None
-    _check_scales(request, modes)
-    return modes
+    except InadmissibleProblem as problem:
+        raise _inadmissible(request, problem) from None
+    _check_scales(request, equivalent)
+    return equivalent, spectrum if row.nonlinear else None
 
 
 def sources_of(request: PredictionRequest) -> list[Source]:
@@ -98,24 +112,33 @@ def sources_of(request: PredictionRequest) -> list[Source]:
         FEATURES[request.model.features.kind],
         REGIMES[request.regime.kind],
     ]
+    if isinstance(request.model.features, KernelFeatures):
+        kinds.append(KERNELS[request.model.features.kernel.kind])
     if isinstance(request.regime, RegressionRegime):
         kinds += [COVARIANCES[request.regime.covariance.kind], ALIGNMENTS[request.regime.target.alignment.kind]]
     return list({source.reference: source for kind in kinds for source in kind.sources}.values())
 
 
-def _check_scales(request: PredictionRequest, modes: Modes) -> None:
+def _check_scales(request: PredictionRequest, equivalent: Equivalent) -> None:
     """Refuse quantities so small or large, for their unit, that double precision cannot work with their products."""
     regime, least, most = request.regime, *SCALES
-    spectrum = "/regime/eigenvalues" if isinstance(regime, EigenspectrumRegime) else "/regime/covariance"
-    multiplicity = "/regime/multiplicities" if isinstance(regime, EigenspectrumRegime) else "/regime/n_features"
-    for pointer, name, value in (
+    spectrum, multiplicity = "/regime", "/regime/n_features"
+    if isinstance(regime, EigenspectrumRegime):
+        spectrum, multiplicity = "/regime/eigenvalues", "/regime/multiplicities"
+    elif isinstance(regime, RegressionRegime):
+        spectrum = "/regime/covariance"
+    quantities = [
         ("/regime/n_samples", "n_samples", regime.n_samples),
         ("/model/learner/penalty", "the penalty", request.model.learner.penalty),
-        ("/regime/tail_trace", "the trace of the tail", modes.tail_trace),
-        (spectrum, "the smallest eigenvalue", float(modes.eigenvalues.min())),
-        (spectrum, "the sum of the eigenvalues", modes.trace),
-        (multiplicity, "the number of modes", modes.n_modes),
-    ):
+    ]
+    for modes in tables(equivalent):
+        quantities += [
+            ("/regime/tail_trace", "the trace of the tail", float(modes.tail_trace)),
+            (spectrum, "the smallest eigenvalue", float(modes.eigenvalues.min())),
+            (spectrum, "the sum of the eigenvalues", float(modes.trace)),
+            (multiplicity, "the number of modes", float(modes.n_modes)),
+        ]
+    for pointer, name, value in quantities:
         if value != 0.0 and not least <= value <= most:
             raise Refused(
                 pointer,
@@ -124,7 +147,36 @@ def _check_scales(request: PredictionRequest, modes: Modes) -> None:
             )
 
 
-def _from_eigenspectrum(regime: EigenspectrumRegime, *, fit_intercept: bool) -> Modes:
+def tables(equivalent: Equivalent) -> tuple[Modes, ...]:
+    """Return the mode tables that an equivalent is made of."""
+    families = getattr(equivalent, "families", None)
+    return families if families is not None else (equivalent.modes,)  # type: ignore[attr-defined,no-any-return]
+
+
+def _unsupported(features: str, regime: str) -> Unsupported:
+    """Say which features the regime takes, and which regimes the features."""
+    takes = [name for name, row in FEATURES.items() if getattr(row, regime) is not None]
+    stands = [name for name in REGIMES if getattr(FEATURES[features], name) is not None]
+    return Unsupported(
+        "/model/features/kind",
+        f"features.kind = '{features}' has no theory with regime.kind = '{regime}'; that regime takes {', '.join(takes)}, and"
+        f" these features the regimes {', '.join(stands)}",
+    )
+
+
+def _inadmissible(request: PredictionRequest, problem: InadmissibleProblem) -> Refused:
+    """Say where in the request the argument is that a function of the theory refused."""
+    argument = problem.argument or ""
+    if argument.startswith("layers"):
+        place = "/model/features/kernel" if request.model.features.kind == "kernel" else "/model/features"
+    elif argument == "kernel":
+        place = "/model/features"
+    else:
+        place = "/regime"
+    return Refused(_at(place, problem.argument), str(problem))
+
+
+def _modes_of(regime: EigenspectrumRegime, *, fit_intercept: bool) -> Modes:
     n_groups = len(regime.eigenvalues)
     multiplicities = regime.multiplicities
     for name, values in (("multiplicities", multiplicities), ("energies", regime.energies)):
@@ -140,7 +192,12 @@ def _from_eigenspectrum(regime: EigenspectrumRegime, *, fit_intercept: bool) -> 
     )
 
 
-def _from_regression(regime: RegressionRegime, *, features: str, fit_intercept: bool) -> Modes:
+def inputs_of(regime: RegressionRegime) -> tuple[Spectrum, Vector]:
+    """Return the spectrum of a regime's inputs and the energies of the target's linear part on it.
+
+    Raises:
+        Refused: the parts do not fit together.
+    """
     covariance, target = regime.covariance, regime.target
     alignment = target.alignment
     parameters = _parameters(covariance)
@@ -172,15 +229,7 @@ def _from_regression(regime: RegressionRegime, *, features: str, fit_intercept: 
         )
     except InadmissibleProblem as problem:
         raise Refused(_at("/regime/target/alignment", problem.argument), str(problem)) from None
-    modes: Modes = FEATURES[features].evaluate(
-        spectrum,
-        energies,
-        noise_variance=regime.noise_variance,
-        nonlinear_variance=target.nonlinear_variance,
-        mean=target.mean,
-        fit_intercept=fit_intercept,
-    )
-    return modes
+    return spectrum, energies
 
 
 def _parameters(part: Any) -> dict[str, Any]:

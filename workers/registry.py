@@ -1,65 +1,48 @@
 """The tables of what can be asked: one row a kind, from its schema to the equations and their sources.
 
-A new kind is a schema class, a module of equations, a docs page, and a row here.
+A new kind is a schema class, a module of equations, a docs page, and a row here. Kernels have their table in
+:mod:`workers.features`.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import theory
 from api_schemas import covariance, model, regime, target
-from api_schemas.base import Schema
-from api_schemas.prediction import Source
-
-HASTIE = Source(
-    title="Hastie, Montanari, Rosset, Tibshirani: Surprises in high-dimensional ridgeless least squares interpolation",
-    reference="arXiv:1903.08560",
-)
-DOBRIBAN_WAGER = Source(
-    title="Dobriban, Wager: High-dimensional asymptotics of prediction: ridge regression and classification",
-    reference="arXiv:1507.03003",
-)
-BORDELON = Source(
-    title="Bordelon, Canatar, Pehlevan: Spectrum dependent learning curves in kernel regression and wide neural networks",
-    reference="arXiv:2002.02561",
-)
-SIMON = Source(
-    title="Simon, Dickens, Karkada, DeWeese: The eigenlearning framework",
-    reference="arXiv:2110.03922",
-)
-LIAO_MAHONEY = Source(
-    title="Liao, Mahoney: Random matrix theory for deep learning: beyond eigenvalues of linear models",
-    reference="arXiv:2506.13139",
-)
-CAPONNETTO_DE_VITO = Source(
-    title="Caponnetto, De Vito: Optimal rates for the regularized least-squares algorithm",
-    reference="doi:10.1007/s10208-006-0196-8",
-)
-CUI = Source(
-    title="Cui, Loureiro, Krzakala, Zdeborova: Generalization error rates in kernel regression",
-    reference="arXiv:2105.15004",
-)
-KAC = Source(
-    title="Kac, Murdock, Szego: On the eigenvalues of certain Hermitian forms",
-    reference="doi:10.1512/iumj.1953.2.52034",
+from api_schemas import features as feature_schemas
+from workers import features
+from workers.features import KERNELS
+from workers.kinds import Evaluated, FeatureMap, Kind
+from workers.publications import (
+    ATANASOV,
+    BORDELON,
+    CAPONNETTO_DE_VITO,
+    CUI,
+    DOBRIBAN_WAGER,
+    EL_KAROUI,
+    FAN_WANG,
+    GHORBANI,
+    HASTIE,
+    KAC,
+    LIAO_FOURIER,
+    LIAO_MAHONEY,
+    MEI_MONTANARI,
+    PICCOLO,
+    SCHROEDER,
+    SIMON,
+    SIMON_WIDTH,
+    XIAO,
 )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """One admissible ``kind``: its schema and the publications it comes from."""
-
-    schema: type[Schema]
-    sources: tuple[Source, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluated(Kind):
-    """A kind with the function of :mod:`theory` that its parameters are passed to, by name."""
-
-    evaluate: Callable[..., Any]
-
+__all__ = [
+    "ALIGNMENTS",
+    "COMBINATIONS",
+    "COVARIANCES",
+    "FEATURES",
+    "KERNELS",
+    "LEARNERS",
+    "REGIMES",
+    "Evaluated",
+    "FeatureMap",
+    "Kind",
+]
 
 COVARIANCES = {
     "isotropic": Evaluated(schema=covariance.IsotropicCovariance, evaluate=theory.covariance.isotropic),
@@ -78,7 +61,36 @@ ALIGNMENTS = {
     "energies": Evaluated(schema=target.EnergiesAlignment, evaluate=theory.target.energies),
 }
 
-FEATURES = {"linear": Evaluated(schema=model.LinearFeatures, evaluate=theory.linear_modes, sources=(HASTIE,))}
+FEATURES = {
+    "linear": FeatureMap(
+        schema=feature_schemas.LinearFeatures,
+        regression=features.linear,
+        eigenspectrum=features.linear_of_modes,
+        nonlinear=False,
+        sources=(HASTIE,),
+    ),
+    "random_features": FeatureMap(
+        schema=feature_schemas.RandomFeatures,
+        regression=features.random_features,
+        sources=(MEI_MONTANARI, SCHROEDER, PICCOLO, FAN_WANG),
+    ),
+    "random_fourier": FeatureMap(
+        schema=feature_schemas.RandomFourierFeatures, regression=features.random_fourier, sources=(LIAO_FOURIER,)
+    ),
+    "random_projection": FeatureMap(
+        schema=feature_schemas.RandomProjection,
+        regression=features.random_projection,
+        eigenspectrum=features.projection_of_modes,
+        nonlinear=False,
+        sources=(SIMON_WIDTH, ATANASOV),
+    ),
+    "kernel": FeatureMap(
+        schema=feature_schemas.KernelFeatures,
+        regression=features.kernel,
+        sphere=features.kernel_on_sphere,
+        sources=(EL_KAROUI, BORDELON, SIMON),
+    ),
+}
 
 LEARNERS = {
     "ridge": Evaluated(
@@ -89,12 +101,14 @@ LEARNERS = {
 REGIMES = {
     "regression": Kind(schema=regime.RegressionRegime),
     "eigenspectrum": Kind(schema=regime.EigenspectrumRegime, sources=(BORDELON, SIMON)),
+    "sphere": Kind(schema=regime.SphereRegime, sources=(GHORBANI, XIAO)),
 }
 
 COMBINATIONS = tuple(
-    {"features": features, "learner": learner, "regime": regime_kind}
-    for features in FEATURES
+    {"features": name, "learner": learner, "regime": regime_kind}
+    for name in FEATURES
     for learner in LEARNERS
     for regime_kind in REGIMES
+    if getattr(FEATURES[name], regime_kind) is not None
 )
 """Every features, learner and regime that go together."""

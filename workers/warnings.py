@@ -1,74 +1,152 @@
 """What an answer should be read with: each warning has a fixed code, a condition, and a sentence with its number."""
 
+from collections.abc import Iterator
+
+import numpy as np
+
+from api_schemas.features import Features, RandomFeatures, RandomFourierFeatures, RandomProjection
 from api_schemas.prediction import PredictionRequest, PredictionWarning
-from api_schemas.regime import RegressionRegime
-from theory import Modes, RidgePrediction
+from api_schemas.regime import RegressionRegime, SphereRegime
+from theory import Equivalent, ModalEquivalent, RidgePrediction
+from theory.covariance import Spectrum
 
 FEW_SAMPLES = 20
 """Below this many samples the limit is a caricature: its error is of relative order 1 / n_samples."""
 FEW_FREE_SAMPLES = 20
 """With fewer free samples than this, the mean over finite data exceeds the limit by more than about 5 %."""
+FEW_DIRECTIONS = 30
+"""Below this effective rank the inputs' lengths scatter so much that nonlinear features show it."""
+SHARE_OF_QUADRATIC = 0.1
+"""Of d^2: with so many samples or features, what is quadratic in the inputs begins to be learned."""
+SMALL_TRAIN_ERROR = 1e-3
+"""Relative to the labels' variance: training errors below this amplify what the limit neglects."""
 
 
-def warnings_for(request: PredictionRequest, modes: Modes, risks: RidgePrediction) -> list[PredictionWarning]:
-    """List what a careful reader should know of this prediction, most serious first."""
-    n_samples = request.regime.n_samples
-    found: list[tuple[str, str]] = []
-    if risks.status == "divergent" and n_samples <= modes.n_unpenalised:
-        found.append(
-            (
-                "no_samples_left",
-                f"n_samples = {n_samples:g} leaves none beside the intercept, where the limit of large sizes diverges"
-                " whatever the penalty",
-            )
-        )
-    elif risks.status == "divergent":
-        found.append(("interpolation_threshold", _divergence(modes, n_samples)))
-    elif risks.status == "not_converged":
-        found.append(
-            (
-                "not_converged",
-                f"the relative residual of the fixed point is {risks.residual:.2g}, above its tolerance;"
-                " the numbers are the best found and may be wrong",
-            )
-        )
-    free = n_samples - risks.df2
-    erring = risks.test_error > 0.0
-    if risks.status == "converged" and erring and n_samples >= FEW_SAMPLES and free < FEW_FREE_SAMPLES:
-        found.append(
-            (
-                "near_threshold",
-                f"n_samples - df2 = {free:.3g} is small: at finite size the mean error exceeds this limit by a relative amount"
-                f" of order {1 / max(free, 1.0):.2g}, and single runs scatter widely",
-            )
-        )
-    if n_samples < FEW_SAMPLES:
-        found.append(
-            (
-                "few_samples",
-                f"n_samples = {n_samples:g}: the prediction is the limit of large sizes, from which finite ones differ by a"
-                " relative amount of order 1 / n_samples; the limit depends on sizes through their ratios alone",
-            )
-        )
-    if isinstance(request.regime, RegressionRegime):
-        mean = request.regime.target.mean
-        if mean != 0.0 and not request.model.fit_intercept:
-            found.append(
-                (
-                    "mean_without_intercept",
-                    f"the target's mean {mean:g} cannot be expressed without an intercept: its square, {mean * mean:g}, is part"
-                    " of bias; set model.fit_intercept to true",
-                )
-            )
+def warnings_for(
+    request: PredictionRequest, equivalent: Equivalent, risks: RidgePrediction, spectrum: Spectrum | None
+) -> list[PredictionWarning]:
+    """List what a careful reader should know of this prediction, most serious first.
+
+    Args:
+        request: as it was asked.
+        equivalent: that was solved.
+        risks: what was found.
+        spectrum: of the inputs, where features that are not linear were built on them; None otherwise.
+    """
+    found = [*_of_the_solution(request, equivalent, risks), *_of_the_sizes(request, risks)]
+    if spectrum is not None:
+        found += _of_nonlinear_features(request, spectrum, risks)
+    found += _of_the_target(request, equivalent)
     return [PredictionWarning(code=code, detail=detail) for code, detail in found]
 
 
-def _divergence(modes: Modes, n_samples: float) -> str:
+def _of_the_solution(
+    request: PredictionRequest, equivalent: Equivalent, risks: RidgePrediction
+) -> Iterator[tuple[str, str]]:
+    n_samples, n_unpenalised = request.regime.n_samples, int(request.model.fit_intercept)
+    if risks.status == "divergent" and n_samples <= n_unpenalised:
+        yield (
+            "no_samples_left",
+            f"n_samples = {n_samples:g} leaves none beside the intercept, where the limit of large sizes diverges"
+            " whatever the penalty",
+        )
+    elif risks.status == "divergent":
+        yield "interpolation_threshold", _divergence(equivalent, n_samples)
+    elif risks.status == "not_converged":
+        yield (
+            "not_converged",
+            f"the relative residual of the fixed point is {risks.residual:.2g}, or another of its checks failed;"
+            " the numbers are the best found and may be wrong",
+        )
+
+
+def _of_the_sizes(request: PredictionRequest, risks: RidgePrediction) -> Iterator[tuple[str, str]]:
+    n_samples = request.regime.n_samples
+    free = n_samples - risks.df2
+    erring = risks.test_error > 0.0
+    if risks.status == "converged" and erring and n_samples >= FEW_SAMPLES and free < FEW_FREE_SAMPLES:
+        yield (
+            "near_threshold",
+            f"n_samples - df2 = {free:.3g} is small: at finite size the mean error exceeds this limit by a relative amount"
+            f" of order {1 / max(free, 1.0):.2g}, and single runs scatter widely",
+        )
+    if n_samples < FEW_SAMPLES:
+        yield (
+            "few_samples",
+            f"n_samples = {n_samples:g}: the prediction is the limit of large sizes, from which finite ones differ by a"
+            " relative amount of order 1 / n_samples; the limit depends on sizes through their ratios alone",
+        )
+
+
+def _of_nonlinear_features(
+    request: PredictionRequest, spectrum: Spectrum, risks: RidgePrediction
+) -> Iterator[tuple[str, str]]:
+    regime = request.regime
+    assert isinstance(regime, RegressionRegime)
+    trace = float(spectrum.multiplicities @ spectrum.eigenvalues)
+    directions = trace / float(np.max(spectrum.eigenvalues))
+    if directions < FEW_DIRECTIONS:
+        yield (
+            "low_effective_rank",
+            f"the inputs have an effective rank tr Sigma / ||Sigma|| of {directions:.3g}: their lengths scatter, and the error"
+            f" of nonlinear features was seen to differ from this limit by 2 to 5 % below {FEW_DIRECTIONS}",
+        )
+    largest = max(regime.n_samples, *_widths(request.model.features), 0.0)
+    quadratic = regime.n_features**2
+    if largest >= SHARE_OF_QUADRATIC * quadratic:
+        yield (
+            "polynomial_regime",
+            f"{largest:g} samples or features are no longer few beside n_features^2 = {quadratic:g}: what is quadratic in the"
+            " inputs begins to be learned, which this limit takes for noise; for kernels see regime.kind = 'sphere'",
+        )
+    target = regime.target
+    labels = target.signal_variance + target.nonlinear_variance + regime.noise_variance
+    if risks.status == "converged" and 0.0 < risks.train_error < SMALL_TRAIN_ERROR * labels:
+        yield (
+            "small_train_error",
+            f"train_error is 10^{np.log10(risks.train_error):.2f}: so small a training error depends on fluctuations that the"
+            " limit neglects; trust its order of magnitude",
+        )
+
+
+def _of_the_target(request: PredictionRequest, equivalent: Equivalent) -> Iterator[tuple[str, str]]:
+    regime, intercept = request.regime, request.model.fit_intercept
+    mean = signal = 0.0
+    if isinstance(regime, RegressionRegime):
+        mean, signal = regime.target.mean, regime.target.signal_variance
+    elif isinstance(regime, SphereRegime):
+        signal = sum(regime.degree_energies)
+    if mean != 0.0 and not intercept and equivalent.constant == 0.0:
+        yield (
+            "mean_without_intercept",
+            f"the target's mean {mean:g} cannot be expressed without an intercept: its square, {mean * mean:g}, is part"
+            " of bias; set model.fit_intercept to true",
+        )
+    tables = getattr(equivalent, "families", None) or (equivalent.modes,)  # type: ignore[attr-defined]
+    learnable = sum(float(np.sum(modes.signal_variance)) for modes in tables)
+    if isinstance(regime, RegressionRegime) and signal > 0.0 and learnable <= mean * mean * (equivalent.constant > 0.0):
+        yield (
+            "signal_blocked",
+            f"none of the signal variance {signal:g} reaches the read-out: an even activation about 0, or a kernel without a"
+            " linear part, has no response to a linear target at these sizes",
+        )
+
+
+def _widths(features: Features) -> list[float]:
+    if isinstance(features, RandomFeatures):
+        return [layer.width for layer in features.layers]
+    if isinstance(features, RandomFourierFeatures):
+        return [2.0 * features.frequencies]
+    return [features.width] if isinstance(features, RandomProjection) else []
+
+
+def _divergence(equivalent: Equivalent, n_samples: float) -> str:
     sentence = (
         f"n_samples = {n_samples:g} equals the number of free parameters at penalty 0: the test error is unbounded."
         " Any positive penalty makes it finite"
     )
-    if modes.harmonic_mean > 0.0:
+    if isinstance(equivalent, ModalEquivalent) and equivalent.width == np.inf and equivalent.modes.harmonic_mean > 0.0:
+        modes = equivalent.modes
         per_sample = modes.n_modes / modes.harmonic_mean / n_samples
         label = modes.noise_variance + modes.unlearnable_variance
         sentence += f"; as the penalty vanishes it grows like {0.5 * label / per_sample**0.5:.6g} / sqrt(penalty)"

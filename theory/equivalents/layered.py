@@ -14,12 +14,13 @@ their biases Piccolo and Schröder, arXiv:2106.04317.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from theory.covariance import Vector
-from theory.equivalents.point import Complex, Continued, Point, phase_of
+from theory.equivalents.point import Complex, Continued, Point, joined, phase_of
 from theory.modes import Modes
 from theory.namespace import single
 from theory.solvers.continuation import follow
@@ -28,6 +29,9 @@ from theory.solvers.increasing import Root, solve_increasing
 
 MAX_INNER = 100
 RESIDUAL_TOLERANCE = 1e-10
+SMALLEST_NOISE = 1e-300
+SMALLEST_SLOPE = 1e-250
+NEGLIGIBLE_WEIGHT = 1e-9
 LIMIT = 1e-100
 """Innermost ridge, as a share of the mean eigenvalue, at which the limit of vanishing ridges is read."""
 
@@ -47,6 +51,24 @@ class LayerLaw:
     weights: Vector
     slopes: Vector
     nonlinear_variances: Vector
+
+    @cached_property
+    def floored(self) -> Vector:
+        """The nonlinear variances, of dead neurons a number whose inverse is still one."""
+        dead = (self.slopes == 0.0) & (self.nonlinear_variances < SMALLEST_NOISE)
+        return np.where(dead, SMALLEST_NOISE, self.nonlinear_variances)
+
+    @cached_property
+    def responding(self) -> tuple[Vector, Vector, Vector]:
+        """``1 / a``, ``c / a`` and the weights of the neurons whose slope is more than rounding."""
+        alive = self.slopes > SMALLEST_SLOPE * np.max(self.slopes)
+        slopes = self.slopes[alive]
+        return 1.0 / slopes, self.nonlinear_variances[alive] / slopes, self.weights[alive]
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the layer adds noise in every direction, and so fills the rank."""
+        return float(self.weights @ (self.nonlinear_variances > 0.0)) > 1.0 - NEGLIGIBLE_WEIGHT
 
 
 class Link(NamedTuple):
@@ -102,24 +124,22 @@ class LayeredEquivalent:
         """Rank of the features' covariance: noise that a layer adds fills it, a layer without any keeps what comes in."""
         rank = float(self.modes.n_modes)
         for layer in self.layers:
-            noisy = bool(np.all(layer.nonlinear_variances > 0.0))
-            rank = layer.width if noisy else min(rank, layer.width)
+            rank = layer.width if layer.is_noisy else min(rank, layer.width)
         return rank
 
     def solve(self, n_samples: Any, penalty: Any) -> Point:
-        """Return the point at real sizes and penalties, one problem at a time; see :class:`~theory.equivalents.point.Equivalent`."""
+        """Return the point at real sizes and penalties; see :class:`theory.equivalents.point.Equivalent`."""
         if np.ndim(n_samples) or np.ndim(penalty):
             pairs = np.broadcast_arrays(np.asarray(n_samples, float), np.asarray(penalty, float))
-            points = [self._solve(float(n), float(lam)) for n, lam in zip(*(p.ravel() for p in pairs), strict=True)]
-            return _stacked(points)
+            return joined([self._solve(float(n), float(lam)) for n, lam in zip(*pairs, strict=True)])
         return self._solve(float(n_samples), float(penalty))
 
     def continued(self, n_samples: float, penalty: Complex) -> Continued:
-        """Continue to complex penalties; see :class:`~theory.equivalents.point.Equivalent`."""
+        """Continue to complex penalties; see :class:`theory.equivalents.point.Equivalent`."""
         penalty = np.asarray(penalty, complex)
         flat = penalty.ravel() * self.width
-        moduli, inverse = np.unique(np.abs(flat), return_inverse=True)
-        starts = np.array([self._root(n_samples, float(modulus)).ridge for modulus in moduli])[inverse]
+        reference = float(np.exp(np.mean(np.log(np.abs(flat)))))
+        start = np.full(flat.shape, self._root(n_samples, reference).ridge, complex)
         memory: list[Any] = [None] * len(self.layers)
 
         def equation(ridge: Complex) -> tuple[Complex, Complex]:
@@ -131,14 +151,14 @@ class LayeredEquivalent:
             growth = (1.0 + spread / n_samples / margin) / (state.elasticity_per_ridge * kappa)
             return kappa * margin, growth
 
-        inner, converged = follow(equation, starts.astype(complex), flat)
+        inner, converged = follow(equation, start, reference, flat)
         state = self._state(inner, memory)
         xi, c = self.modes.eigenvalues, self.modes.energies
         total = (inner[:, None] / (xi + inner[:, None])) @ c
         outer = state.last.ridge / self.width
         total = total + self.modes.unlearnable_variance + self.modes.noise_variance
         total = total + self.mean**2 * outer / (self.constant + outer)
-        return Continued(*(values.reshape(penalty.shape) for values in (outer, total, converged)))
+        return Continued(outer.reshape(penalty.shape), total.reshape(penalty.shape), converged.reshape(penalty.shape))
 
     def _state(self, inner: Any, memory: list[Any]) -> ChainState:
         """Run the chain from the innermost ridge, a float or an array; ``memory`` warm-starts the layers' own roots."""
@@ -258,7 +278,7 @@ class LayeredEquivalent:
                 return last, n_samples * level / float(last.ridge)
             return last, 0.0 if n_samples <= self.rank else n_samples - float(last.df1)
         surplus = surplus if surplus > THRESHOLD_TOLERANCE * n_samples else 0.0
-        noise = layer.nonlinear_variances + layer.slopes * memory[-1][1]
+        noise = layer.floored + layer.slopes * memory[-1][1]
         weights = self._other_directions * layer.width * layer.weights
         if self.constant > 0.0:
             noise, weights = np.append(noise, self.constant * self.width), np.append(weights, 1.0)
@@ -279,68 +299,68 @@ class LayeredEquivalent:
 
 def _next(layer: LayerLaw, below: Link, width_below: float, memory: list[Any], position: int) -> Link:
     """Take one layer's ridge and degrees of freedom to the next; see the module's docstring."""
-    a, c, w, k = layer.slopes, layer.nonlinear_variances, layer.weights, layer.width
+    a, c, w, k = layer.slopes, layer.floored, layer.weights, layer.width
+    column = _column if np.ndim(below.ridge) else _same
     per_width = below.ridge / width_below
     g = per_width * below.df1
-    ratio = 1.0 / (k * per_width)
-    extra = (..., None) if np.ndim(below.ridge) else ()
-    noise = c + a * (g[extra] if extra else g)
     previous = memory[position][0] if memory[position] is not None else None
-    ridge = _layer_ridge(a, noise, w, ratio, previous)
+    ridge = _layer_ridge(layer, g, 1.0 / (k * per_width), previous)
     memory[position] = (ridge, g)
-    over = 1.0 / (noise + (ridge[extra] if extra else ridge))
-    over2 = over * over
-    q0 = (a * over2) @ w
+    over = 1.0 / (c + a * column(g) + column(ridge))
+    # Products of these stay finite for neurons that hardly respond, whose noise and slope are as good as 0.
+    slope, noise = a * over, c * over
+    q0 = (slope * over) @ w
     # d log kappa_{l-1} / d log kappa_l = kappa_l q0 / (kappa_l q0 + held), everything positive.
     spread_below = below.spread_per_ridge * below.ridge
-    held = (a * c * over2) @ w + ((a * a * over2) @ w) * per_width * spread_below
+    held = (slope * noise) @ w + ((slope * slope) @ w) * per_width * spread_below
     scale = ridge * q0 + held
     per_ridge, rest = q0 / scale, held / scale
     elasticity = per_ridge * ridge
     # g less its derivative by log kappa_l, (g - e per_width df2_below) = per_width (spread_below + (1 - e) df2_below).
     steady = per_width * (spread_below + rest * below.df2)
     moving = per_width * elasticity * below.df2
-    spread_per_ridge = k * ((over2 * (c + a * (steady[extra] if extra else steady))) @ w)
-    df1 = k * ((noise * over) @ w)
-    turned = (ridge * moving)[extra] if extra else ridge * moving
-    df2 = k * ((over2 * (noise * noise + a * turned)) @ w)
-    return Link(ridge, df1, df2, spread_per_ridge, per_ridge, rest)
+    kept = noise + slope * column(g)
+    return Link(
+        ridge=ridge,
+        df1=k * (kept @ w),
+        df2=k * ((kept * kept + slope * (over * column(ridge * moving))) @ w),
+        spread_per_ridge=k * ((over * (noise + slope * column(steady))) @ w),
+        elasticity_per_ridge=per_ridge,
+        rest=rest,
+    )
 
 
-def _layer_ridge(a: Vector, noise: Any, w: Vector, ratio: Any, previous: Any) -> Any:
-    """Solve ``E[a / (noise + kappa)] = ratio`` for kappa; negative where even 0 is too large.
+def _layer_ridge(layer: LayerLaw, g: Any, ratio: Any, previous: Any) -> Any:
+    """Solve ``E[a / (c + kappa + a g)] = ratio`` for kappa; negative where even 0 is too large.
 
     The inverse of the left side is concave in kappa, a harmonic mean of affine functions, and affine where all neurons
     are alike: Newton's method on it approaches from the left from any start.
     """
-    if a.size == 1:
-        return (a[0] / ratio - noise[..., 0]) if np.ndim(noise) > 1 else float(a[0] / ratio - noise[0])
-    batched = np.ndim(noise) > 1
-    kappa = previous if previous is not None else 0.0 * ratio
-    if batched and np.ndim(kappa) == 0:
-        kappa = np.zeros_like(ratio)
-    if previous is not None and not np.iscomplexobj(kappa):
-        kappa = np.maximum(kappa, 0.0) if batched else max(kappa, 0.0)
+    if layer.slopes.size == 1:
+        return layer.slopes[0] * (1.0 / ratio - g) - layer.floored[0]
+    batched = np.ndim(g) > 0
+    column = _column if batched else _same
+    inverse_slopes, noise_per_slope, w = layer.responding
+    kappa = np.zeros_like(ratio) if previous is None or np.shape(previous) != np.shape(ratio) else previous
+    if not np.iscomplexobj(kappa):
+        kappa = np.maximum(kappa, 0.0)
     for _ in range(MAX_INNER):
-        over = 1.0 / (noise + (kappa[..., None] if batched else kappa))
-        weighted = a * over
-        mean, slope = weighted @ w, (weighted * over) @ w
+        kept = 1.0 / (noise_per_slope + column(g) + column(kappa) * inverse_slopes)
+        mean, slope = kept @ w, (kept * kept * inverse_slopes) @ w
         # Newton on 1 / mean - 1 / ratio, of which the derivative is slope / mean^2.
         change = mean * (mean / ratio - 1.0) / slope
         kappa = kappa + change
-        if not batched:
-            if kappa < 0.0:
-                return kappa
-            if abs(change) <= 1e-15 * abs(kappa):
-                break
-        elif np.all(~(np.abs(change) > 1e-15 * np.abs(kappa))):
+        if not batched and kappa < 0.0:
+            return kappa
+        if np.all(~(np.abs(change) > 1e-15 * np.abs(kappa))):
             break
     return kappa
 
 
-def _stacked(points: list[Point]) -> Point:
-    whole = {"n_unpenalised": points[0].n_unpenalised, "iterations": max(point.iterations for point in points)}
-    stacked = {
-        name: np.array([getattr(point, name) for point in points]) for name in Point.__slots__ if name not in whole
-    }
-    return Point(**stacked, **whole)
+def _column(value: Any) -> Any:
+    """Make an array broadcast against neurons."""
+    return value[..., None]
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.equivalents.point import Complex, Continued, Point, phase_of
+from theory.equivalents.point import Complex, Continued, Point, joined, phase_of
 from theory.modes import Modes
 from theory.namespace import batch, namespace_of
 from theory.solvers.continuation import follow
@@ -23,6 +23,7 @@ class ModalEquivalent:
         modes: see :class:`theory.modes.Modes`.
         width: number N > 0 of random features over the modes, scalar or ``(batch,)``; infinite for linear models and
             kernels.
+        constant: eigenvalue of the constant among the modes, 0 if the features form none.
 
     Source: Hastie et al., arXiv:1903.08560, for infinite width; for finite width Simon et al., arXiv:2311.14646, and
         Atanasov et al., arXiv:2405.00592.
@@ -30,6 +31,7 @@ class ModalEquivalent:
 
     modes: Modes
     width: Any = np.inf
+    constant: float = 0.0
 
     def is_single(self, *sizes: object) -> bool:
         """Whether this and the sizes beside it describe one problem rather than a batch."""
@@ -53,7 +55,7 @@ class ModalEquivalent:
                 rows = modes.rows(piece)
                 root = solve_effective_ridge(rows, samples[piece], penalties[piece], width=widths[piece])
                 pieces.append(_point(batch, rows, root, samples[piece], widths[piece]))
-        return _joined(pieces)
+        return joined(pieces)
 
     def continued(self, n_samples: float, penalty: Complex) -> Continued:
         """Continue to complex penalties; see :class:`theory.equivalents.point.Equivalent`."""
@@ -61,9 +63,8 @@ class ModalEquivalent:
         xi, m, c = modes.eigenvalues, modes.multiplicities, modes.energies
         penalty = np.asarray(penalty, complex)
         flat = penalty.ravel()
-        start = solve_effective_ridge(modes, n_samples, np.abs(flat)).ridge if width == np.inf else np.abs(flat)
-        if width < np.inf:
-            start = solve_effective_ridge(modes, n_samples, np.abs(flat), width=np.full(flat.shape, width)).ridge
+        reference = float(np.exp(np.mean(np.log(np.abs(flat)))))
+        start = np.full(flat.shape, solve_effective_ridge(modes, n_samples, reference, width=width).ridge, complex)
 
         def equation(ridge: Complex) -> tuple[Complex, Complex]:
             """Return the penalty at an inner ridge, and its logarithmic derivative."""
@@ -76,11 +77,11 @@ class ModalEquivalent:
             growth = 1.0 + spread / n_samples / sample_margin + spread / width / width_margin
             return ridge * sample_margin * width_margin, growth
 
-        ridge, converged = follow(equation, np.asarray(start, complex), flat)
+        ridge, converged = follow(equation, start, reference, flat)
         df1 = (xi / (xi + ridge[:, None])) @ m + modes.tail_trace / ridge
         total = (ridge[:, None] / (xi + ridge[:, None])) @ c + modes.unlearnable_variance + modes.noise_variance
         outer = ridge * (1.0 - df1 / width)
-        return Continued(*(values.reshape(penalty.shape) for values in (outer, total, converged)))
+        return Continued(outer.reshape(penalty.shape), total.reshape(penalty.shape), converged.reshape(penalty.shape))
 
 
 def _point(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> Point:
@@ -142,17 +143,3 @@ def _point(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> P
         residual=root.residual,
         iterations=root.iterations,
     )
-
-
-def _joined(pieces: list[Point]) -> Point:
-    if len(pieces) == 1:
-        return pieces[0]
-    whole = {"n_unpenalised": pieces[0].n_unpenalised, "iterations": max(piece.iterations for piece in pieces)}
-    joined = {
-        name: np.concatenate([np.atleast_1d(getattr(piece, name)) for piece in pieces])
-        if np.ndim(getattr(pieces[0], name))
-        else getattr(pieces[0], name)
-        for name in Point.__slots__
-        if name not in whole
-    }
-    return Point(**joined, **whole)

@@ -77,7 +77,16 @@ class Continued(NamedTuple):
 
 
 class Equivalent(Protocol):
-    """Features in a regime, as square loss sees them: the map from a penalty to kappa and T."""
+    """Features in a regime, as square loss sees them: the map from a penalty to kappa and T.
+
+    Attributes:
+        constant: eigenvalue of the constant that the features form, 0 if they have no mean.
+    """
+
+    @property
+    def constant(self) -> float:
+        """Return it."""
+        ...
 
     def solve(self, n_samples: Any, penalty: Any) -> Point:
         """Return the point at real sizes and penalties."""
@@ -108,3 +117,22 @@ def phase_of(xp: Any, available: Any, parameters: Any, tolerance: float) -> Any:
     at_threshold = abs(available - parameters) <= tolerance * abs(available)
     side = xp.where(available > parameters, "underparameterized", "overparameterized")
     return xp.where(at_threshold, "threshold", side)
+
+
+def joined(pieces: list[Point]) -> Point:
+    """Return one batch of points that were solved one by one or piece by piece."""
+    if len(pieces) == 1 and np.ndim(pieces[0].outer_ridge):
+        return pieces[0]
+    whole: dict[str, Any] = {
+        "n_unpenalised": pieces[0].n_unpenalised,
+        "iterations": max(piece.iterations for piece in pieces),
+    }
+    for name in Point.__slots__:
+        if name not in whole:
+            parts = [np.atleast_1d(getattr(piece, name)) for piece in pieces]
+            sizes = [np.size(piece.outer_ridge) for piece in pieces]
+            # A field that is the same for a whole piece may be a number there.
+            whole[name] = np.concatenate(
+                [np.broadcast_to(part, (size,)) for part, size in zip(parts, sizes, strict=True)]
+            )
+    return Point(**whole)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from theory.activations import Activation, BiasAverages, bias_averages, moments
 from theory.covariance import InadmissibleProblem, Spectrum
+from theory.equivalents.kernels import with_constant
 from theory.equivalents.layered import LayeredEquivalent, LayerLaw
 from theory.equivalents.linear import linear_modes
 from theory.equivalents.modal import ModalEquivalent
@@ -144,7 +145,7 @@ def random_features(
             laws.append(law)
     if not laws:
         flat = replace(base, eigenvalues=base.eigenvalues / n_inputs)
-        return ModalEquivalent(modes=_with_constant(flat, constant, mean))
+        return ModalEquivalent(modes=with_constant(flat, constant, mean), constant=constant)
     return LayeredEquivalent(
         modes=base, layers=tuple(laws), n_inputs=n_inputs, constant=constant, mean=mean if constant > 0.0 else 0.0
     )
@@ -160,20 +161,7 @@ def _shallow(
         eigenvalues=layer.weight_variance * slope * base.eigenvalues / n_inputs,
         tail_trace=float(found.averages.nonlinear_variances[0]),
     )
-    return ModalEquivalent(modes=_with_constant(modes, constant, mean), width=layer.width)
-
-
-def _with_constant(modes: Modes, eigenvalue: float, mean: float) -> Modes:
-    """Add the constant that features with a mean form."""
-    if eigenvalue == 0.0:
-        return modes
-    return replace(
-        modes,
-        eigenvalues=np.append(modes.eigenvalues, eigenvalue),
-        multiplicities=np.append(modes.multiplicities, 1.0),
-        energies=np.append(modes.energies, mean * mean),
-        count=None if modes.count is None else modes.count + 1.0,
-    )
+    return ModalEquivalent(modes=with_constant(modes, constant, mean), width=layer.width, constant=constant)
 
 
 def _noise_only(base: Modes, width: float, found: LayerStatistics) -> Modes:

@@ -1,4 +1,4 @@
-"""Following a root from a positive penalty to a complex one of the same modulus, by rotating the penalty's phase."""
+"""Following a root from a positive penalty to complex ones, along a spiral about 0 that stays off the negative axis."""
 
 from collections.abc import Callable
 
@@ -8,48 +8,49 @@ import numpy.typing as npt
 Complex = npt.NDArray[np.complex128]
 Equation = Callable[[Complex], tuple[Complex, Complex]]
 
-WIDEST_TURN = 0.2
-"""Radians of phase in one step; halved where Newton's method does not settle."""
-NARROWEST_TURN = 1e-9
+LONGEST_STEP = 0.25
+"""Of log penalty; halved where Newton's method does not settle."""
+SHORTEST_STEP = 1e-9
 MAX_NEWTON = 12
 TOLERANCE = 1e-13
 ACCEPTED = 1e-9
 
 
-def follow(equation: Equation, start: Complex, penalty: Complex) -> tuple[Complex, npt.NDArray[np.bool_]]:
-    """Solve ``equation(ridge) = penalty`` on the branch that starts at ``equation(start) = |penalty|``.
+def follow(
+    equation: Equation, start: Complex, reference: float, penalty: Complex
+) -> tuple[Complex, npt.NDArray[np.bool_]]:
+    """Solve ``equation(ridge) = penalty`` on the branch that starts at ``equation(start) = reference``.
 
-    Each step turns the phase, extrapolates ``log ridge`` along its derivative and corrects it by Newton's method
-    between logarithms; a step that does not settle, or that leaves the half plane of the penalty, is halved.
+    The path is straight in log penalty. Each step extrapolates ``log ridge`` along its derivative and corrects it by
+    Newton's method between logarithms; a step that does not settle, or that leaves the half plane of the penalty, is halved.
 
     Args:
         equation: takes ridges of shape ``(batch,)`` to penalties and to ``d log penalty / d log ridge``.
-        start: positive real roots at the moduli, shape ``(batch,)``.
-        penalty: where to go, shape ``(batch,)``.
+        start: the positive real root at the reference, shape ``(batch,)``.
+        reference: a positive penalty.
+        penalty: where to go, shape ``(batch,)``; nonzero.
 
     Returns:
         ``(ridge, converged)``, both of shape ``(batch,)``.
     """
-    modulus, turn = np.abs(penalty), np.angle(penalty)
+    way = np.log(penalty / reference)
     ridge = np.array(start, complex)
     done = np.zeros(penalty.shape)
-    step = np.minimum(WIDEST_TURN / np.maximum(np.abs(turn), WIDEST_TURN), 1.0)
-    lost = np.zeros(penalty.shape, bool)
+    longest = np.minimum(LONGEST_STEP / np.maximum(np.abs(way), LONGEST_STEP), 1.0)
+    step, lost = longest.copy(), np.zeros(penalty.shape, bool)
     with np.errstate(all="ignore"):
         _, slope = equation(ridge)
         while np.any(active := (done < 1.0) & ~lost):
             goal = np.where(active, np.minimum(done + step, 1.0), done)
-            wanted = modulus * np.exp(1j * turn * goal)
-            proposal = ridge * np.exp(1j * turn * (goal - done) / slope)
-            proposal, proposal_slope, error = _corrected(equation, proposal, wanted)
-            wrong_side = proposal.imag * turn < -ACCEPTED * np.abs(proposal)
+            proposal = ridge * np.exp(way * (goal - done) / slope)
+            proposal, proposal_slope, error = _corrected(equation, proposal, reference * np.exp(way * goal))
+            wrong_side = proposal.imag * way.imag < -ACCEPTED * np.abs(proposal)
             settled = (error <= ACCEPTED) & ~wrong_side & np.isfinite(proposal)
-            moved = active & settled
+            moved, failed = active & settled, active & ~settled
             ridge, slope = np.where(moved, proposal, ridge), np.where(moved, proposal_slope, slope)
             done = np.where(moved, goal, done)
-            step = np.where(moved, np.minimum(2.0 * step, WIDEST_TURN / np.maximum(np.abs(turn), WIDEST_TURN)), step)
-            step = np.where(active & ~settled, 0.5 * step, step)
-            lost |= active & ~settled & (step * np.abs(turn) < NARROWEST_TURN)
+            step = np.where(moved, np.minimum(2.0 * step, longest), np.where(failed, 0.5 * step, step))
+            lost |= failed & (step * np.abs(way) < SHORTEST_STEP)
     return ridge, ~lost
 
 

@@ -1,0 +1,113 @@
+"""From the features of a request to the equivalent that square loss sees: one function a kind and a place it can stand in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+import theory
+from api_schemas import features as schemas
+from api_schemas import kernel as kernel_schemas
+from api_schemas.layer import InfiniteLayer, Layer
+from theory import Equivalent, ModalEquivalent, Modes, Spectrum
+from theory.covariance import InadmissibleProblem
+from workers.kinds import Evaluated
+from workers.publications import EL_KAROUI, FAN_WANG, JACOT, LEE
+
+
+def linear(_: schemas.LinearFeatures, spectrum: Spectrum, energies: npt.ArrayLike, **target: Any) -> Equivalent:
+    """Linear features of inputs."""
+    return ModalEquivalent(modes=theory.linear_modes(spectrum, energies, **target))
+
+
+def linear_of_modes(_: schemas.LinearFeatures, modes: Modes) -> Equivalent:
+    """Modes as they are."""
+    return ModalEquivalent(modes=modes)
+
+
+def random_projection(
+    features: schemas.RandomProjection, spectrum: Spectrum, energies: npt.ArrayLike, **target: Any
+) -> Equivalent:
+    """Random combinations of inputs."""
+    return ModalEquivalent(modes=theory.linear_modes(spectrum, energies, **target), width=features.width)
+
+
+def projection_of_modes(features: schemas.RandomProjection, modes: Modes) -> Equivalent:
+    """Random combinations of modes."""
+    return ModalEquivalent(modes=modes, width=features.width)
+
+
+def random_features(
+    features: schemas.RandomFeatures, spectrum: Spectrum, energies: npt.ArrayLike, **target: Any
+) -> Equivalent:
+    """Layers of random weights."""
+    return theory.random_features(spectrum, energies, layers=random_layers(features.layers), **target)
+
+
+def random_fourier(
+    features: schemas.RandomFourierFeatures, spectrum: Spectrum, energies: npt.ArrayLike, **target: Any
+) -> Equivalent:
+    """Cosines and sines of random frequencies."""
+    return theory.random_fourier(
+        spectrum, energies, frequencies=features.frequencies, length_scale=features.length_scale, **target
+    )
+
+
+def kernel(features: schemas.KernelFeatures, spectrum: Spectrum, energies: npt.ArrayLike, **target: Any) -> Equivalent:
+    """A kernel of inputs, in the linear regime."""
+    return theory.kernel_features(spectrum, energies, kernel=kernel_of(features.kernel), **target)
+
+
+def kernel_on_sphere(features: schemas.KernelFeatures, **regime: Any) -> Equivalent:
+    """A kernel of inputs on the sphere."""
+    return ModalEquivalent(modes=theory.sphere_modes(kernel=kernel_of(features.kernel), **regime))
+
+
+def kernel_of(kernel: kernel_schemas.Kernel) -> theory.Kernel:
+    """Return the kernel that a request names, its parameters by the names of the schema's fields.
+
+    Raises:
+        InadmissibleProblem: there is no such kernel; the argument is a path within the request's ``kernel``.
+    """
+    parameters = {name: value for name, value in kernel.__dict__.items() if name != "kind"}
+    if "layers" in parameters:
+        parameters["layers"] = random_layers(parameters["layers"])
+    built: theory.Kernel = KERNELS[kernel.kind].evaluate(**parameters)
+    return built
+
+
+KERNELS = {
+    "rbf": Evaluated(schema=kernel_schemas.RbfKernel, evaluate=theory.Rbf, sources=(EL_KAROUI,)),
+    "polynomial": Evaluated(schema=kernel_schemas.PolynomialKernel, evaluate=theory.Polynomial, sources=(EL_KAROUI,)),
+    "laplace": Evaluated(schema=kernel_schemas.LaplaceKernel, evaluate=theory.Laplace, sources=(EL_KAROUI,)),
+    "exponential": Evaluated(
+        schema=kernel_schemas.ExponentialKernel, evaluate=theory.Exponential, sources=(EL_KAROUI,)
+    ),
+    "ck": Evaluated(schema=kernel_schemas.CkKernel, evaluate=theory.ConjugateKernel, sources=(LEE, FAN_WANG)),
+    "ntk": Evaluated(schema=kernel_schemas.NtkKernel, evaluate=theory.NeuralTangentKernel, sources=(JACOT, FAN_WANG)),
+}
+"""The kernels, by the classes that their schemas' fields are passed to."""
+
+
+def random_layers(layers: Sequence[Layer | InfiniteLayer]) -> tuple[theory.RandomLayer, ...]:
+    """Return the layers that a request names.
+
+    Raises:
+        InadmissibleProblem: an activation's parameters do not fit together; the argument is a path from ``layers``.
+    """
+    return tuple(_layer(position, layer) for position, layer in enumerate(layers))
+
+
+def _layer(position: int, layer: Layer | InfiniteLayer) -> theory.RandomLayer:
+    chosen = layer.activation
+    name, parameters = chosen, {}
+    if not isinstance(chosen, str):
+        name, parameters = chosen.kind, {key: value for key, value in chosen.__dict__.items() if key != "kind"}
+    try:
+        activation = theory.activations.activation(str(name), **parameters)
+    except InadmissibleProblem as problem:
+        raise InadmissibleProblem(str(problem), argument=f"layers/{position}/activation/{problem.argument}") from None
+    widths = {"width": layer.width} if isinstance(layer, Layer) else {}
+    return theory.RandomLayer(
+        activation=activation, weight_variance=layer.weight_variance, bias_variance=layer.bias_variance, **widths
+    )

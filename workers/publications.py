@@ -1,0 +1,86 @@
+"""The publications that the theory rests on."""
+
+from api_schemas.prediction import Source
+
+HASTIE = Source(
+    title="Hastie, Montanari, Rosset, Tibshirani: Surprises in high-dimensional ridgeless least squares interpolation",
+    reference="arXiv:1903.08560",
+)
+DOBRIBAN_WAGER = Source(
+    title="Dobriban, Wager: High-dimensional asymptotics of prediction: ridge regression and classification",
+    reference="arXiv:1507.03003",
+)
+BORDELON = Source(
+    title="Bordelon, Canatar, Pehlevan: Spectrum dependent learning curves in kernel regression and wide neural networks",
+    reference="arXiv:2002.02561",
+)
+SIMON = Source(
+    title="Simon, Dickens, Karkada, DeWeese: The eigenlearning framework",
+    reference="arXiv:2110.03922",
+)
+LIAO_MAHONEY = Source(
+    title="Liao, Mahoney: Random matrix theory for deep learning: beyond eigenvalues of linear models",
+    reference="arXiv:2506.13139",
+)
+CAPONNETTO_DE_VITO = Source(
+    title="Caponnetto, De Vito: Optimal rates for the regularized least-squares algorithm",
+    reference="doi:10.1007/s10208-006-0196-8",
+)
+CUI = Source(
+    title="Cui, Loureiro, Krzakala, Zdeborova: Generalization error rates in kernel regression",
+    reference="arXiv:2105.15004",
+)
+SIMON_WIDTH = Source(
+    title="Simon, Karkada, Ghosh, Belkin: More is better: when infinite overparameterization is optimal and overfitting is"
+    " obligatory",
+    reference="arXiv:2311.14646",
+)
+ATANASOV = Source(
+    title="Atanasov, Zavatone-Veth, Pehlevan: Scaling and renormalization in high-dimensional regression",
+    reference="arXiv:2405.00592",
+)
+MEI_MONTANARI = Source(
+    title="Mei, Montanari: The generalization error of random features regression",
+    reference="arXiv:1908.05355",
+)
+SCHROEDER = Source(
+    title="Schröder, Cui, Dmitriev, Loureiro: Deterministic equivalent and error universality of deep random features learning",
+    reference="arXiv:2302.00401",
+)
+PICCOLO = Source(
+    title="Piccolo, Schröder: Analysis of one-hidden-layer neural networks via the resolvent method",
+    reference="arXiv:2105.05115",
+)
+FAN_WANG = Source(
+    title="Fan, Wang: Spectra of the conjugate kernel and neural tangent kernel for linear-width neural networks",
+    reference="arXiv:2005.11879",
+)
+LIAO_FOURIER = Source(
+    title="Liao, Couillet, Mahoney: A random matrix analysis of random Fourier features",
+    reference="arXiv:2006.05013",
+)
+EL_KAROUI = Source(
+    title="El Karoui: The spectrum of kernel random matrices",
+    reference="arXiv:1001.0492",
+)
+JACOT = Source(
+    title="Jacot, Gabriel, Hongler: Neural tangent kernel: convergence and generalization in neural networks",
+    reference="arXiv:1806.07572",
+)
+LEE = Source(
+    title="Lee, Bahri, Novak, Schoenholz, Pennington, Sohl-Dickstein: Deep neural networks as Gaussian processes",
+    reference="arXiv:1711.00165",
+)
+GHORBANI = Source(
+    title="Ghorbani, Mei, Misiakiewicz, Montanari: Linearized two-layers neural networks in high dimension",
+    reference="arXiv:1904.12191",
+)
+XIAO = Source(
+    title="Xiao, Hu, Misiakiewicz, Lu, Pennington: Precise learning curves and higher-order scaling limits for dot product"
+    " kernel regression",
+    reference="arXiv:2205.14846",
+)
+KAC = Source(
+    title="Kac, Murdock, Szego: On the eigenvalues of certain Hermitian forms",
+    reference="doi:10.1512/iumj.1953.2.52034",
+)

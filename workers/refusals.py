@@ -1,0 +1,24 @@
+"""What is said to a request that fits the schema but that no theory answers."""
+
+
+class Refused(ValueError):
+    """The request does not meet the theory's assumptions.
+
+    Attributes:
+        pointer: JSON pointer to the part of the request at fault.
+        detail: the value, the rule and the way out.
+        code: of the problem that tells the client.
+    """
+
+    code = "inadmissible_problem"
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        super().__init__(f"{pointer}: {detail}")
+        self.pointer = pointer
+        self.detail = detail
+
+
+class Unsupported(Refused):
+    """Features, learner and regime are each known but have no theory together; the detail lists what does."""
+
+    code = "unsupported_combination"
