@@ -54,7 +54,7 @@ class Stretch:
             stretched = np.log(np.maximum(x, self.left) / self.left) / self._log_ratio()
             plain = (x - self.left) / (self.right - self.left)
         share = np.where(self.logarithmic, stretched, plain)
-        return 2.0 * np.arcsin(np.sqrt(np.clip(share, 0.0, 1.0)))
+        return np.asarray(2.0 * np.arcsin(np.sqrt(np.clip(share, 0.0, 1.0))))
 
     def _log_ratio(self) -> Array:
         return np.log(np.where(self.logarithmic, self.right / np.where(self.left > 0.0, self.left, 1.0), np.e))

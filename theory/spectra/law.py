@@ -38,6 +38,7 @@ class Law:
             where no certified value was found.
         transform_above: from ``z`` in the open upper half plane to m(z) = (1/dimension) tr (M - z)^-1.
         transform_outside: the same at real points that are neither in the support nor an atom.
+        unbounded: whether the density has no bound at the lower end of the support, where it usually vanishes.
     """
 
     dimension: float
@@ -47,6 +48,7 @@ class Law:
     density_at: Callable[[Array, Indices], Array]
     transform_above: Callable[[ComplexArray], ComplexArray]
     transform_outside: Callable[[Array], Array]
+    unbounded: bool = False
 
     @property
     def stretch(self) -> Stretch:
@@ -64,7 +66,7 @@ def density(law: Law, num: int) -> tuple[Array, Array]:
 
     Returns:
         ``(x, y)``, ascending. They are closer together near the ends, where densities vanish like square roots; y is 0 at the
-        ends. Where a density has no bound, at 0 for equally many samples as dimensions, the end itself is left out.
+        ends. Where a density has no bound, as at 0 for as many samples as dimensions, that end is left out.
     """
     if num == 0 or len(law.support) == 0:
         return np.empty(0), np.empty(0)
@@ -78,9 +80,8 @@ def density(law: Law, num: int) -> tuple[Array, Array]:
     counts[order[0]] += max(0, num - int(counts.sum()))
     which = np.repeat(np.arange(len(counts)), counts)
     position = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    # A hard end, at 0, is approached by half a step instead of being met.
-    hard = law.support[:, 0] == 0.0
-    first = np.where(hard, 0.5, 0.0)
+    # Such an end is approached by half a step instead of being met.
+    first = np.where(law.unbounded & (np.arange(len(counts)) == 0), 0.5, 0.0)
     angles = np.pi * (position + first[which]) / (counts - 1 + first)[which]
     angles = np.minimum(angles, np.pi)
     x = law.stretch.of(which).points(angles)
@@ -221,4 +222,5 @@ def affine(law: Law, *, scale: float, shift: float = 0.0, dimension: float | Non
         density_at=lambda x, which: law.density_at(np.clip(back(x), *law.support[which].T), which) / scale,
         transform_above=lambda z: law.transform_above((z - shift) / scale) / scale,
         transform_outside=lambda x: law.transform_outside(back(x)) / scale,
+        unbounded=law.unbounded,
     )

@@ -1,6 +1,7 @@
 """Many bracketed roots at once: Newton's method where it stays inside the bracket, bisection where it does not."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ MAX_ITERATIONS = 400
 
 
 def falling_roots(
-    function: Callable[[Array, Indices], tuple[Array, Array]], *, lower: Array, upper: Array, tolerance: float = 1e-14
+    function: Callable[[Array, Indices], tuple[Any, Any]], *, lower: Array, upper: Array, tolerance: float = 1e-14
 ) -> Array:
     """Find where each of several functions crosses 0 from above.
 
@@ -27,7 +28,7 @@ def falling_roots(
         The roots, shape ``(n,)``.
     """
     low, high = lower.astype(float), upper.astype(float)
-    points = 0.5 * (low + high)
+    points: Array = 0.5 * (low + high)
     active = np.arange(points.size)
     for iteration in range(MAX_ITERATIONS):
         point = points[active]

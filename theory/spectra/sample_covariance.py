@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ class SampleCovariance:
 
     @property
     def aspect(self) -> float:
-        """g = p / n."""
+        """Dimension over samples, g = p / n."""
         return self.dimension / self.n_samples
 
     @property
@@ -51,25 +52,29 @@ class SampleCovariance:
         """Mass of the eigenvalue 0 of X'X/n: the population's, or what n samples cannot reach."""
         return max(self.null_share, 1.0 - 1.0 / self.aspect)
 
+    @property
+    def square(self) -> bool:
+        """Whether there are as many samples as nonzero dimensions: the density then has no bound at 0."""
+        return abs(self.aspect * (1.0 - self.null_share) - 1.0) < 1e-14
+
     @cached_property
     def critical(self) -> Array:
-        """u at the ends of the intervals of the support, shape ``(k, 2)``."""
+        """Points u at the ends of the intervals of the support, shape ``(k, 2)``."""
         return self.law.critical_points()
 
     @cached_property
     def edges(self) -> Array:
         """The ends themselves, shape ``(k, 2)``."""
         edges = np.asarray(self.law.image(self.critical.ravel()), dtype=float).reshape(self.critical.shape)
-        # With as many samples as nonzero dimensions the support begins at 0, up to rounding.
-        if abs(self.aspect * (1.0 - self.null_share) - 1.0) < 1e-14:
-            edges[0, 0] = 0.0
+        if self.square:
+            edges[0, 0] = 0.0  # up to rounding
         return edges
 
     @cached_property
     def interval_masses(self) -> Array:
         """Share of the population in each interval; a share that n samples cannot reach is missing from the first."""
         inside = np.searchsorted(self.critical[:, 0], self.law.atoms, side="right") - 1
-        masses = np.bincount(inside, weights=self.law.weights, minlength=len(self.critical))
+        masses: Array = np.bincount(inside, weights=self.law.weights, minlength=len(self.critical)).astype(float)
         masses[0] = max(masses[0] - (self.atom_at_zero - self.null_share), 1e-300)
         return masses
 
@@ -135,7 +140,7 @@ def covariance_law(model: SampleCovariance) -> Law:
     def density_at(x: Array, which: Indices) -> Array:
         return _height(model.solve(x / unit, which)) / (np.pi * aspect * unit)
 
-    def transform(u: npt.NDArray[np.generic], z: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def transform(u: npt.NDArray[Any], z: npt.NDArray[Any]) -> npt.NDArray[Any]:
         # z m = u sum w / (t - u) - the share of zeros: no difference of nearly equal numbers, unlike (v + (1 - g) / z) / g.
         at_zero = z == 0.0
         safe = np.where(at_zero, 1.0, z)
@@ -152,6 +157,7 @@ def covariance_law(model: SampleCovariance) -> Law:
         density_at=density_at,
         transform_above=lambda z: transform(solve_above(model.law, z / unit), z / unit),
         transform_outside=lambda x: transform(model.solve_outside(x / unit), x / unit),
+        unbounded=model.square,
     )
 
 
@@ -167,6 +173,7 @@ def gram_law(model: SampleCovariance) -> Law:
         density_at=lambda x, which: _height(model.solve(x / unit, which)) / (np.pi * unit),
         transform_above=lambda z: -1.0 / (solve_above(model.law, z / unit) * unit),
         transform_outside=lambda x: -1.0 / (model.solve_outside(x / unit) * unit),
+        unbounded=model.square,
     )
 
 

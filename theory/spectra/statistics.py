@@ -29,8 +29,8 @@ MOST_NODES = 4096
 """Points of the support in all, for the fluctuations of a function; their pairs are summed over."""
 RESOLVED = 1e-5
 """By how much, relatively, doubling the points may change the mass of an interval, to begin with so many."""
-SETTLED = 1e-6
-"""By how much, relative to their size, doubling the points may change the fluctuations, themselves good to O(1 / n)."""
+SETTLED = 1e-8
+"""By how much, relative to their size, doubling the points may change the fluctuations: little enough that a kink shows."""
 CELLS = 1_000_000
 ROUGH = "the function has a pole on the support, or is not finite there"
 UNRESOLVED = (
@@ -56,7 +56,7 @@ class LinearStatistic:
 
 
 def log_det(model: SampleCovariance, *, shift: float) -> LinearStatistic:
-    """sum log(x + shift); shift 0 or more.
+    """Describe sum log(x + shift), shift 0 or more.
 
     Raises:
         InadmissibleProblem: shift is 0 and some eigenvalues are 0.
@@ -76,7 +76,7 @@ def log_det(model: SampleCovariance, *, shift: float) -> LinearStatistic:
 
 
 def trace_inverse(model: SampleCovariance, *, shift: float) -> LinearStatistic:
-    """sum 1 / (x + shift); shift 0 or more.
+    """Describe sum 1 / (x + shift), shift 0 or more.
 
     Raises:
         InadmissibleProblem: shift is 0 and some eigenvalues are 0.
@@ -93,7 +93,7 @@ def trace_inverse(model: SampleCovariance, *, shift: float) -> LinearStatistic:
 
 
 def effective_dimension(model: SampleCovariance, *, ridge: float) -> LinearStatistic:
-    """sum x / (x + ridge); ridge 0, which counts the positive eigenvalues, or more."""
+    """Describe sum x / (x + ridge), ridge 0 (which counts the positive eigenvalues) or more."""
     if ridge == 0.0:
         return LinearStatistic(per_dimension=1.0 - model.atom_at_zero, mean_correction=0.0, standard_deviation=0.0)
     kappa = _effective_ridge(model, ridge, "effective_dimension")
@@ -104,7 +104,7 @@ def effective_dimension(model: SampleCovariance, *, ridge: float) -> LinearStati
 
 
 def moment(model: SampleCovariance, *, order: int) -> LinearStatistic:
-    """sum x^order; order 1 to 32.
+    """Describe sum x^order, order 1 to 32.
 
     Raises:
         InadmissibleProblem: the order is out of range.
@@ -136,7 +136,7 @@ def moment(model: SampleCovariance, *, order: int) -> LinearStatistic:
 
 
 def linear_statistic(model: SampleCovariance, function: Callable[[Array], Array]) -> LinearStatistic:
-    """sum f(x) for a function that is smooth on the support.
+    """Describe sum f(x) for a function that is analytic around the support.
 
     Args:
         model: the sample covariance.
@@ -147,15 +147,16 @@ def linear_statistic(model: SampleCovariance, function: Callable[[Array], Array]
     if limit is None:
         return LinearStatistic(per_dimension=None, mean_correction=None, standard_deviation=None, reason=ROUGH)
     counts = _resolving_counts(model, function)
-    before = None
+    before = (np.inf, np.inf)
     while counts.sum() <= MOST_NODES:
         with np.errstate(all="ignore"):
-            found, scale = _fluctuations(model, function, counts)
-        if not np.isfinite(found).all():
+            mean, variance, least = _fluctuations(model, function, counts)
+        if not np.isfinite(mean + variance):
             break
-        if before is not None and (np.abs(found - before) <= SETTLED * (np.abs(found) + scale)).all():
-            return _finite(limit, found[0], np.sqrt(max(found[1], 0.0)))
-        before, counts = found, 2 * counts
+        scale = abs(mean) + np.sqrt(max(variance, 0.0)) + least
+        if abs(mean - before[0]) <= SETTLED * scale and abs(variance - before[1]) <= SETTLED * scale**2:
+            return _finite(limit, mean, np.sqrt(max(variance, 0.0)))
+        before, counts = (mean, variance), 2 * counts
     return LinearStatistic(per_dimension=limit, mean_correction=None, standard_deviation=None, reason=UNRESOLVED)
 
 
@@ -179,8 +180,10 @@ def _resolving_counts(model: SampleCovariance, function: Callable[[Array], Array
     return counts
 
 
-def _fluctuations(model: SampleCovariance, function: Callable[[Array], Array], counts: Indices) -> tuple[Array, Array]:
-    """Return mean correction and variance, and the scales of both, by sums over the support: the limit of all contours.
+def _fluctuations(
+    model: SampleCovariance, function: Callable[[Array], Array], counts: Indices
+) -> tuple[float, float, float]:
+    """Return mean correction and variance by sums over the support, the limit of all contours, and what is small of f.
 
     There f is real and x'(u) vanishes at the edges, which leaves a quarter of f there; the double pole of the variance
     goes if f(x(u1)) f(x(u2)) is completed to -(f(x(u1)) - f(x(u2)))^2 / 2, whose other terms integrate to 0.
@@ -214,9 +217,7 @@ def _fluctuations(model: SampleCovariance, function: Callable[[Array], Array], c
     for own in np.split(values, np.cumsum(counts)[:-1]):
         variance += float(np.sum(_derivative(own) ** 2)) * (np.pi / own.size) ** 2
     variance /= 2.0 * np.pi**2
-    # Rounding, and what a correction much smaller than the values may lose.
-    scale = 1e-3 * float(np.ptp(values)) + 1e-5 * float(np.max(np.abs(values)))
-    return np.array([mean, variance]), np.array([scale, scale**2])
+    return mean, variance, 1e-5 * float(np.max(np.abs(values)))
 
 
 def _derivative(values: Array) -> Array:

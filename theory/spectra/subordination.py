@@ -44,12 +44,12 @@ class Subordination:
 
     @property
     def masses(self) -> Array:
-        """v = g w t^2."""
+        """Weights v = g w t^2 of the poles of x(u)."""
         return self.aspect * self.weights * self.atoms**2
 
     @property
     def shift(self) -> float:
-        """g m1, which x(u) - u tends to far away."""
+        """What x(u) - u tends to far away: g m1."""
         return float(self.aspect * (self.weights @ self.atoms))
 
     def image(self, u: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -75,7 +75,7 @@ class Subordination:
                 first = square @ masses
                 square *= square
                 slope[part] = first - 2.0 * height**2 * (square @ masses) - 2j * height * (scaled @ masses)
-        return u * (1.0 + image), 1.0 - slope
+        return np.asarray(u * (1.0 + image)), np.asarray(1.0 - slope)
 
     def slope(self, u: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return x'(u) = 1 - sum v / (u - t)^2."""
@@ -175,4 +175,4 @@ class Subordination:
             height = following
             if not moved.any():
                 break
-        return np.sqrt(height)
+        return np.asarray(np.sqrt(height))
