@@ -21,7 +21,7 @@ class Kernel(Protocol):
         Args:
             left: inputs, shape ``(m, d)``, on the host.
             right: inputs, shape ``(n, d)``; None for ``left`` again, whose diagonal is then that of equal inputs exactly.
-            xp: array namespace of the answer.
+            xp: array namespace of the answer, that of :mod:`array_api_compat` for a library with names of its own.
 
         Returns:
             Shape ``(m, n)``.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import array_api_compat
 import numpy as np
 import numpy.typing as npt
 
@@ -76,6 +77,8 @@ def simulate(
             linear; where they are, it is exact. The scatter of a finite test set is part of that over replicates.
         xp: array namespace that does the linear algebra: NumPy, CuPy, or another that follows the array API standard.
     """
+    # The standard's names also where a library spells some differently.
+    xp = array_api_compat.array_namespace(xp.zeros(1))
     rows = [_measured(problem, seed, first_replicate + offset, n_test, xp) for offset in range(replicates)]
     excess, train, norm = np.asarray(rows, float).reshape(replicates, 3).T
     return RidgeSamples(

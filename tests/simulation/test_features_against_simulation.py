@@ -212,7 +212,7 @@ CASES = {
         network(layer("abs", 200), layer("relu", 250)), regression(200), 1e-3
     ),
     "a bottleneck": case(
-        network(layer("tanh", 250, 1.5), layer("tanh", 60, 1.5), layer("tanh", 250, 1.5)), regression(200), 1e-4
+        network(layer("tanh", 500, 1.5), layer("tanh", 120, 1.5), layer("tanh", 500, 1.5)), regression(400, 300), 5e-5
     ),
     "smooth layers that are not centred": case(
         network(layer("softplus", 200), layer("sigmoid", 250, 4.0)), regression(200), 1e-5
@@ -234,7 +234,7 @@ CASES = {
         {"kind": "random_fourier", "frequencies": 150, "length_scale": 1.0}, regression(200, covariance=TWO_ATOMS), 1e-3
     ),
     "fourier features, fewer than samples, ridgeless": case(
-        {"kind": "random_fourier", "frequencies": 40, "length_scale": 1.5}, regression(200), 0.0
+        {"kind": "random_fourier", "frequencies": 80, "length_scale": 1.5}, regression(400, 300), 0.0
     ),
     "rbf": case(kernel("rbf", length_scale=1.0), regression(250, covariance=TWO_ATOMS), 2e-3),
     "rbf, ridgeless": case(kernel("rbf", length_scale=0.8), regression(250), 0.0),
