@@ -43,6 +43,10 @@ class TernaryActivation(Schema):
     high: float = described("Where 1 begins.", unit="pre-activation", example=0.7, default=0.5, ge=-1e6, le=1e6)
 
 
+PARAMETRISED = (LeakyReluActivation, TernaryActivation)
+"""The activations that an object can describe."""
+
+
 def _shortest(activation: Any) -> Any:
     """Write an activation whose parameters are all the defaults as its name: both forms have one key."""
     if isinstance(activation, str):
@@ -56,5 +60,6 @@ Activation = TypeAliasType(
     Annotated[
         ActivationName | Annotated[LeakyReluActivation | TernaryActivation, Field(discriminator="kind")],
         AfterValidator(_shortest),
+        Field(description="An activation: its name, or an object with its kind and parameters."),
     ],
 )

@@ -47,6 +47,8 @@ class Catalogue(Schema):
     features: list[CatalogueKind] = Field(description="Kinds of model.features.")
     learners: list[CatalogueKind] = Field(description="Kinds of model.learner.")
     regimes: list[CatalogueKind] = Field(description="Kinds of regime.")
+    kernels: list[CatalogueKind] = Field(description="Kinds of model.features.kernel.")
+    activations: list[CatalogueKind] = Field(description="Activations of a layer.")
     covariances: list[CatalogueKind] = Field(description="Kinds of regime.covariance.")
     alignments: list[CatalogueKind] = Field(description="Kinds of regime.target.alignment.")
     combinations: list[Combination] = Field(description="What goes together.")

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import theory
+from api_schemas.activation import PARAMETRISED
 from api_schemas.base import Schema
 from api_schemas.catalogue import Catalogue, CatalogueKind, Combination, Parameter
-from workers.registry import ALIGNMENTS, COMBINATIONS, COVARIANCES, FEATURES, LEARNERS, REGIMES, Kind
+from workers.registry import ALIGNMENTS, COMBINATIONS, COVARIANCES, FEATURES, KERNELS, LEARNERS, REGIMES, Kind
 
 DESCRIPTIVE = {"description", "examples", "title", "default", "x-unit"}
 
@@ -24,6 +25,8 @@ def catalogue(version: str) -> Catalogue:
         features=_kinds("features", FEATURES),
         learners=_kinds("learners", LEARNERS),
         regimes=_kinds("regimes", REGIMES),
+        kernels=_kinds("kernels", KERNELS),
+        activations=_activations(),
         covariances=_kinds("covariances", COVARIANCES),
         alignments=_kinds("alignments", ALIGNMENTS),
         combinations=[Combination(**combination) for combination in COMBINATIONS],
@@ -40,6 +43,21 @@ def _kinds(group: str, table: Mapping[str, Kind]) -> list[CatalogueKind]:
             docs=f"docs/kinds/{group}.md#{name}",
         )
         for name, row in table.items()
+    ]
+
+
+def _activations() -> list[CatalogueKind]:
+    """Describe the activations: what they are is said by the theory, their parameters by the schemas of those that have any."""
+    schemas = {schema.model_fields["kind"].annotation.__args__[0]: schema for schema in PARAMETRISED}  # type: ignore[union-attr]
+    return [
+        CatalogueKind(
+            kind=name,
+            description=(inspect.getdoc(row) or "").partition("\n\n")[0],
+            parameters=_parameters(schemas[name]) if name in schemas else [],
+            sources=[],
+            docs=f"docs/kinds/activations.md#{name}",
+        )
+        for name, row in theory.activations.ACTIVATIONS.items()
     ]
 
 

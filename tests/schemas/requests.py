@@ -1,8 +1,10 @@
 """Hypothesis strategies for requests: admissible ones of every kind, as plain JSON."""
 
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
+
+from api_schemas.activation import ActivationName
 
 POSITIVE = st.floats(1e-6, 1e6) | st.integers(1, 1000) | st.sampled_from([1e-100, 1e100, 0.1, 1 / 3])
 NONNEGATIVE = POSITIVE | st.just(0) | st.just(0.0)
@@ -37,6 +39,38 @@ ALIGNMENTS = st.one_of(
 TARGETS = optional(
     signal_variance=NONNEGATIVE, alignment=ALIGNMENTS, nonlinear_variance=NONNEGATIVE, mean=st.floats(-1e50, 1e50)
 )
+LARGE = st.floats(1e-6, 1e6) | st.integers(1, 1000)
+ACTIVATIONS = (
+    st.sampled_from(get_args(ActivationName))
+    | kind("leaky_relu", negative_slope=st.floats(0, 1))
+    | kind("ternary", low=st.floats(-9, 0), high=st.floats(0.1, 9))
+)
+INFINITE_LAYERS = some(
+    st.fixed_dictionaries(
+        {"activation": ACTIVATIONS}, optional={"weight_variance": LARGE, "bias_variance": LARGE | st.just(0)}
+    )
+)
+LAYERS = some(
+    st.fixed_dictionaries(
+        {"activation": ACTIVATIONS, "width": LARGE},
+        optional={"weight_variance": LARGE, "bias_variance": LARGE | st.just(0)},
+    )
+)
+KERNELS = st.one_of(
+    kind("rbf", length_scale=LARGE),
+    kind("polynomial", {"degree": st.integers(1, 30)}, offset=LARGE | st.just(0)),
+    kind("laplace", length_scale=LARGE),
+    kind("exponential", rate=st.floats(1e-6, 100)),
+    kind("ck", {"layers": INFINITE_LAYERS}),
+    kind("ntk", {"layers": INFINITE_LAYERS}),
+)
+FEATURES = st.one_of(
+    kind("linear"),
+    kind("random_features", {"layers": LAYERS}),
+    kind("random_fourier", {"frequencies": LARGE}, length_scale=LARGE),
+    kind("random_projection", {"width": LARGE}),
+    kind("kernel", {"kernel": KERNELS}),
+)
 SIZES = st.integers(1, 10**12) | st.floats(0.5, 1e12)
 REGIMES = st.one_of(
     kind(
@@ -53,13 +87,16 @@ REGIMES = st.one_of(
         tail_trace=NONNEGATIVE,
         noise_variance=NONNEGATIVE,
     ),
+    kind(
+        "sphere",
+        {"n_samples": SIZES, "n_features": st.integers(3, 10**6), "degree_energies": some(NONNEGATIVE)},
+        noise_variance=NONNEGATIVE,
+    ),
 )
 
 
 def requests() -> st.SearchStrategy[Any]:
     """Draw a request that fits the schema, as a client would write it: with or without its defaults."""
     learner = st.fixed_dictionaries({"penalty": NONNEGATIVE}, optional={"kind": st.just("ridge")})
-    model = st.fixed_dictionaries(
-        {"learner": learner}, optional={"features": optional(kind=st.just("linear")), "fit_intercept": st.booleans()}
-    )
+    model = st.fixed_dictionaries({"learner": learner}, optional={"features": FEATURES, "fit_intercept": st.booleans()})
     return st.fixed_dictionaries({"model": model, "regime": REGIMES})

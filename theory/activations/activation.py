@@ -63,6 +63,11 @@ class Activation:
         """Whether phi has no jumps, so that E phi'^2 and the NTK are finite."""
         return not self.discontinuities
 
+    @property
+    def has_closed_dual(self) -> bool:
+        """Whether :meth:`dual` is a formula, rather than a quadrature that takes milliseconds an element."""
+        return type(self).dual is not Activation.dual
+
     def value(self, u: Array) -> Array:
         """phi(u)."""
         raise NotImplementedError

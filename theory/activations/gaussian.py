@@ -170,7 +170,7 @@ def bias_averages(activation: Activation, variance: float, frozen: float = 0.0) 
     Raises:
         InadmissibleProblem: ``variance`` is not positive and finite, or ``frozen`` not in [0, variance).
 
-    Source: Piccolo and Schröder, arXiv:2106.04317, for one layer with bias; the averages of m0, m1, m2 are duals at
+    Source: Piccolo and Schröder, arXiv:2105.05115, for one layer with bias; the averages of m0, m1, m2 are duals at
         covariance ``frozen``, because two inputs share no more of their pre-activations than that.
     """
     _positive(variance, "variance")

@@ -47,11 +47,13 @@ class BlockEquivalent:
             first; the others have none of either.
         widths: number of features of each family.
         constant: eigenvalue of the constant among a family's modes, 0 if there is none.
+        n_unpenalised: 0, or 1 when an intercept is fitted beside the features; that of the families is 0.
     """
 
     families: tuple[Modes, ...]
     widths: tuple[float, ...]
     constant: float = 0.0
+    n_unpenalised: int = 0
 
     @property
     def rank(self) -> float:
@@ -119,7 +121,7 @@ class BlockEquivalent:
             steady = spread / width / total_left
             per_ridge = sum(self.widths) / width / total_left
             margins.append(root.sample_margin)
-            df1 += width - root.sample_margin
+            df1 += float(m @ kept) + tail
             df2 += float(m @ (kept * kept)) + steady * spread
             spread_per += per_ridge * (float(m @ (kept * over)) + (tail / ridge if tail else 0.0))
             mixed_per += per_ridge * float(c @ (kept * over))
@@ -149,8 +151,7 @@ class BlockEquivalent:
         return solve_increasing(equation, penalty, start=start, vanishing=False)
 
     def _solve(self, n_samples: float, penalty: float) -> Point:
-        n_unpenalised = self.families[0].n_unpenalised
-        available = n_samples - n_unpenalised
+        available = n_samples - self.n_unpenalised
         starved = available <= 0.0
         level = penalty if starved else penalty * n_samples / available
         samples = 1.0 if starved else available
@@ -174,7 +175,7 @@ class BlockEquivalent:
             feature_variance=sums.feature_variance,
             total=sums.bias + noise + sums.mixed,
             mixed_per_ridge=sums.mixed_per_ridge,
-            n_unpenalised=n_unpenalised,
+            n_unpenalised=self.n_unpenalised,
             recovered=np.inf,
             starved=starved,
             phase=phase_of(single, available, self.rank, THRESHOLD_TOLERANCE),

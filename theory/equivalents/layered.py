@@ -10,7 +10,7 @@ and ``width_L * penalty = kappa_L (1 - df_L / n)``. T passes through unchanged: 
 the inputs at kappa_0. Derivatives are propagated beside the values, as sums of positive terms.
 
 Sources: Schröder, Cui, Dmitriev, Loureiro, arXiv:2302.00401; Fan and Wang, arXiv:2005.11879; for neurons that differ by
-their biases Piccolo and Schröder, arXiv:2106.04317.
+their biases Piccolo and Schröder, arXiv:2105.05115.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,6 @@ MAX_INNER = 100
 RESIDUAL_TOLERANCE = 1e-10
 SMALLEST_NOISE = 1e-300
 SMALLEST_SLOPE = 1e-250
-NEGLIGIBLE_WEIGHT = 1e-9
 LIMIT = 1e-100
 """Innermost ridge, as a share of the mean eigenvalue, at which the limit of vanishing ridges is read."""
 
@@ -66,9 +65,9 @@ class LayerLaw:
         return 1.0 / slopes, self.nonlinear_variances[alive] / slopes, self.weights[alive]
 
     @property
-    def is_noisy(self) -> bool:
-        """Whether the layer adds noise in every direction, and so fills the rank."""
-        return float(self.weights @ (self.nonlinear_variances > 0.0)) > 1.0 - NEGLIGIBLE_WEIGHT
+    def noisy_share(self) -> float:
+        """The share of neurons that add noise of their own, each of them a direction."""
+        return float(self.weights @ (self.nonlinear_variances > 0.0))
 
 
 class Link(NamedTuple):
@@ -121,10 +120,10 @@ class LayeredEquivalent:
 
     @property
     def rank(self) -> float:
-        """Rank of the features' covariance: noise that a layer adds fills it, a layer without any keeps what comes in."""
+        """Rank of the features' covariance: each layer's noise adds to it, up to the width."""
         rank = float(self.modes.n_modes)
         for layer in self.layers:
-            rank = layer.width if layer.is_noisy else min(rank, layer.width)
+            rank = min(layer.width, layer.noisy_share * layer.width + rank)
         return rank
 
     def solve(self, n_samples: Any, penalty: Any) -> Point:
@@ -189,17 +188,22 @@ class LayeredEquivalent:
     @property
     def _other_directions(self) -> float:
         """The share of the last layer's directions that the features' mean leaves."""
-        return max(1.0 - 1.0 / self.width, 0.0) if self.constant > 0.0 else 1.0
+        return 1.0 - self._taken / self.width
+
+    @property
+    def _taken(self) -> float:
+        """How many of the last layer's directions the features' mean takes: one, if there is one."""
+        return min(1.0, self.width) if self.constant > 0.0 else 0.0
 
     def _with_constant(self, last: Link) -> Link:
         """Add the constant that the features form to the degrees of freedom."""
         eigenvalue, others = self.constant * self.width, self._other_directions
         over = 1.0 / (eigenvalue + last.ridge)
-        kept = eigenvalue * over
+        kept, taken = eigenvalue * over, self._taken
         return last._replace(
-            df1=others * last.df1 + kept,
-            df2=others * last.df2 + kept * kept,
-            spread_per_ridge=others * last.spread_per_ridge + kept * over,
+            df1=others * last.df1 + taken * kept,
+            df2=others * last.df2 + taken * kept * kept,
+            spread_per_ridge=others * last.spread_per_ridge + taken * kept * over,
         )
 
     def _root(self, n_samples: float, level: float) -> Root:
@@ -273,7 +277,7 @@ class LayeredEquivalent:
         """
         layer = self.layers[-1]
         surplus = n_samples - layer.width
-        if surplus < -THRESHOLD_TOLERANCE * n_samples or self.rank < layer.width:
+        if surplus < -THRESHOLD_TOLERANCE * n_samples or self.rank < layer.width * (1.0 - THRESHOLD_TOLERANCE):
             if level > 0.0:
                 return last, n_samples * level / float(last.ridge)
             return last, 0.0 if n_samples <= self.rank else n_samples - float(last.df1)
@@ -281,7 +285,7 @@ class LayeredEquivalent:
         noise = layer.floored + layer.slopes * memory[-1][1]
         weights = self._other_directions * layer.width * layer.weights
         if self.constant > 0.0:
-            noise, weights = np.append(noise, self.constant * self.width), np.append(weights, 1.0)
+            noise, weights = np.append(noise, self.constant * self.width), np.append(weights, self._taken)
         kappa = float(last.ridge) if last.ridge > 0.0 else n_samples * level / max(surplus, 1e-300)
         for _ in range(MAX_INNER if level > 0.0 else 0):
             over = 1.0 / (noise + kappa)

@@ -65,7 +65,7 @@ def layer_statistics(layers: Sequence[RandomLayer], input_variance: float) -> li
     Raises:
         InadmissibleProblem: a layer's variances leave the range of double precision, or its input no longer varies.
 
-    Source: Poole et al., arXiv:1606.05340; the frozen part: Piccolo and Schröder, arXiv:2106.04317.
+    Source: Poole et al., arXiv:1606.05340; the frozen part: Piccolo and Schröder, arXiv:2105.05115.
     """
     found = []
     square, shared = input_variance, 0.0

@@ -43,7 +43,6 @@ def random_fourier(
         energies,
         noise_variance=noise_variance,
         nonlinear_variance=nonlinear_variance,
-        fit_intercept=fit_intercept,
     )
     q = float(base.trace) / n_inputs / length_scale**2
     decay = np.exp(-q)
@@ -59,7 +58,12 @@ def random_fourier(
         energies=np.array([0.0 if fit_intercept else mean * mean]),
         tail_trace=decay * 2.0 * np.sinh(q / 2.0) ** 2,
     )
-    return BlockEquivalent(families=(sines, cosines), widths=(frequencies, frequencies), constant=constant)
+    return BlockEquivalent(
+        families=(sines, cosines),
+        widths=(frequencies, frequencies),
+        constant=constant,
+        n_unpenalised=int(fit_intercept),
+    )
 
 
 def _sinh_beyond_linear(q: float) -> float:

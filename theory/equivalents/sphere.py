@@ -10,7 +10,11 @@ from theory.equivalents.kernels import Kernel
 from theory.modes import Modes
 
 ROUNDING = 1e-14
-MAX_DEGREE = 400
+MAX_DEGREE = 200
+BULK_WIDTH = 12.0
+BULK_PANELS = 16
+EDGE_PANELS = 26
+POINTS, POINT_WEIGHTS = np.polynomial.legendre.leggauss(16)
 NEGLIGIBLE = 1e-3
 """Degrees are listed until the next ones' eigenvalues are this small beside the ridge that all beyond would make."""
 QUADRATURE_FLOOR = 1e-11
@@ -76,13 +80,13 @@ def _spectrum(kernel: Kernel, dimension: int, n_samples: float, n_degrees: int) 
     """Return eigenvalues and multiplicities of the degrees that are told apart, and h(1)."""
     diagonal = float(kernel.on_sphere(np.ones(1))[0])
     closed = kernel.derivative_on_sphere(1, np.zeros(1)) is not None
-    nodes, weights = _gegenbauer_rule(dimension, MAX_DEGREE)
-    values = kernel.on_sphere(nodes)
+    nodes, weights = _cosine_rule(dimension)
+    values = np.zeros(0) if closed else kernel.on_sphere(nodes)
     eigenvalues: list[float] = []
     multiplicities: list[float] = []
     before, polynomial = np.zeros_like(nodes), np.ones_like(nodes)
     left = diagonal
-    for degree in range(MAX_DEGREE // 2):
+    for degree in range(MAX_DEGREE):
         count = _harmonics(dimension, degree)
         if closed:
             eigenvalue = _by_derivative(kernel, dimension, degree)
@@ -97,16 +101,17 @@ def _spectrum(kernel: Kernel, dimension: int, n_samples: float, n_degrees: int) 
             if abs(eigenvalue) <= floor and degree >= 1 and count > n_samples:
                 break
             eigenvalue = eigenvalue if eigenvalue > floor else 0.0
+            before, polynomial = (
+                polynomial,
+                ((2 * degree + dimension - 2) * nodes * polynomial - degree * before) / (degree + dimension - 2),
+            )
         eigenvalues.append(eigenvalue)
         multiplicities.append(count)
         left -= count * eigenvalue
         # All that is beyond acts as a ridge of at least its trace over n; modes far below that are infinitesimal.
-        if degree + 1 >= n_degrees and count > n_samples and count * NEGLIGIBLE > n_samples:
+        infinitesimal = count > n_samples and count * NEGLIGIBLE > n_samples
+        if degree + 1 >= n_degrees and (infinitesimal or left <= ROUNDING * diagonal):
             break
-        before, polynomial = (
-            polynomial,
-            ((2 * degree + dimension - 2) * nodes * polynomial - degree * before) / (degree + dimension - 2),
-        )
     return np.array(eigenvalues), np.array(multiplicities), diagonal
 
 
@@ -123,7 +128,7 @@ def _harmonics(dimension: int, degree: int) -> float:
 
 def _by_derivative(kernel: Kernel, dimension: int, degree: int) -> float:
     """Rodrigues' formula: ``E[h^(l)(t)] / (2^l (d/2)_l)`` with t the cosine in d + 2l dimensions; no cancellation."""
-    nodes, weights = _gegenbauer_rule(dimension + 2 * degree, 64)
+    nodes, weights = _cosine_rule(dimension + 2 * degree)
     values = kernel.derivative_on_sphere(degree, nodes)
     assert values is not None
     scale = 1.0
@@ -133,13 +138,22 @@ def _by_derivative(kernel: Kernel, dimension: int, degree: int) -> float:
     return scale * eigenvalue if eigenvalue > ROUNDING * float(weights @ np.abs(values)) else 0.0
 
 
-@lru_cache(maxsize=256)
-def _gegenbauer_rule(dimension: int, n_points: int) -> tuple[Vector, Vector]:
-    """Gauss rule for the cosine to a fixed direction on the sphere in ``dimension`` dimensions."""
-    k, half = np.arange(1.0, n_points), (dimension - 2.0) / 2.0
-    if half == 0.0:
-        off_diagonal = np.where(k == 1.0, np.sqrt(0.5), 0.5)
-    else:
-        off_diagonal = np.sqrt(k * (k - 1.0 + 2.0 * half) / (4.0 * (k + half) * (k - 1.0 + half)))
-    nodes, vectors = np.linalg.eigh(np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1))
-    return nodes, vectors[0] ** 2
+@lru_cache(maxsize=512)
+def _cosine_rule(dimension: int) -> tuple[Vector, Vector]:
+    """Rule for averages over the cosine t to a fixed direction on the sphere, of functions that are smooth in the angle.
+
+    The angle's density is proportional to ``sin^(d-2)``: panels resolve its bulk about the right angle and shrink
+    geometrically towards 0 and pi, where a narrow kernel has its weight.
+    """
+    bulk = min(BULK_WIDTH / np.sqrt(dimension), np.pi / 2.0)
+    inner = np.linspace(0.0, bulk, BULK_PANELS + 1)
+    outer = np.pi / 2.0 - (np.pi / 2.0 - bulk) * 0.5 ** np.arange(1.0, EDGE_PANELS + 1.0) if bulk < 1.5 else np.zeros(0)
+    shrinking = np.pi / 2.0 * (1.0 - 0.5 ** np.arange(1.0, EDGE_PANELS + 1.0))
+    edges = np.unique(np.concatenate([inner, outer, shrinking, [np.pi / 2.0]]))
+    half, middle = 0.5 * np.diff(edges)[:, None], 0.5 * (edges[1:] + edges[:-1])[:, None]
+    off = (middle + half * POINTS).ravel()  # angle beyond the right one; the rule is symmetric
+    with np.errstate(under="ignore"):
+        weights = (half * POINT_WEIGHTS).ravel() * np.exp((dimension - 2.0) * np.log(np.cos(off)))
+    sines = np.sin(off)
+    nodes, weights = np.concatenate([-sines[::-1], sines]), np.concatenate([weights[::-1], weights])
+    return nodes, weights / np.sum(weights)

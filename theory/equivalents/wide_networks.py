@@ -6,14 +6,23 @@ derivatives. The part of q that neither a constant nor a linear function explain
 such, not as that difference.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.polynomial.chebyshev import chebval
+from scipy.fft import dct
 
-from theory.activations import dual, dual_slopes, moments
+from theory.activations import Activation, dual, dual_slopes, moments
 from theory.covariance import InadmissibleProblem, Vector
 from theory.equivalents.kernels import LinearCoefficients
 from theory.equivalents.random_features import LayerStatistics, RandomLayer, layer_statistics
+
+Average = Callable[[Activation, float, float, Vector], Vector]
+
+CHEBYSHEV_POINTS = (32, 64, 128)
+CHEBYSHEV_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +51,7 @@ class ConjugateKernel:
         for layer in self.layers:
             variance = layer.weight_variance * variance + layer.bias_variance
             covariance = layer.weight_variance * covariance + layer.bias_variance
-            covariance = dual(layer.activation, variance, variance, covariance)
+            covariance = _on_correlations(dual, layer.activation, variance, covariance)
             variance = float(moments(layer.activation, variance).square)
         return covariance
 
@@ -107,8 +116,8 @@ class NeuralTangentKernel:
         tangent = covariance
         for position, layer in enumerate(self.layers):
             above = self.layers[min(position + 1, len(self.layers) - 1)]
-            slopes = dual_slopes(layer.activation, variance, variance, covariance)
-            covariance = dual(layer.activation, variance, variance, covariance)
+            slopes = _on_correlations(dual_slopes, layer.activation, variance, covariance)
+            covariance = _on_correlations(dual, layer.activation, variance, covariance)
             covariance = above.weight_variance * covariance + above.bias_variance
             tangent = covariance + above.weight_variance * tangent * slopes
             variance = above.weight_variance * float(moments(layer.activation, variance).square) + above.bias_variance
@@ -127,3 +136,24 @@ def _activated(layer: RandomLayer, found: LayerStatistics, slope: float, rest: f
         layer.weight_variance * slope * averages.slope,
         own + averages.slope * layer.weight_variance * rest,
     )
+
+
+def _on_correlations(average: Average, activation: Activation, variance: float, covariance: Vector) -> Vector:
+    """Return a dual at many covariances; where it is a quadrature, by its Chebyshev polynomial in the correlation."""
+    if activation.has_closed_dual:
+        return average(activation, variance, variance, covariance)
+    return np.asarray(chebval(covariance / variance, _chebyshev_coefficients(average, activation, variance)))
+
+
+@lru_cache(maxsize=256)
+def _chebyshev_coefficients(average: Average, activation: Activation, variance: float) -> Vector:
+    """Double the points until the last coefficients are rounding; the activations without closed duals are smooth."""
+    coefficients = np.zeros(1)
+    for count in CHEBYSHEV_POINTS:
+        angles = np.pi * (np.arange(count) + 0.5) / count
+        values = average(activation, variance, variance, variance * np.cos(angles))
+        coefficients = np.asarray(dct(values, type=2)) / count
+        coefficients[0] /= 2.0
+        if np.max(np.abs(coefficients[-3:])) <= CHEBYSHEV_TOLERANCE * np.max(np.abs(coefficients)):
+            break
+    return coefficients
