@@ -9,7 +9,7 @@
 >>> 0.25 < test_error.mean < 1.25
 True
 
-* A problem, and how it is trained and measured: :mod:`simulation.ridge`; linear features alone: :mod:`simulation.linear_ridge`.
+* A problem, and how it is trained and measured: :mod:`simulation.ridge`; the fit itself: :mod:`simulation.fit`.
 * Regimes: :mod:`simulation.gaussian`, :mod:`simulation.sphere`.
 * Features: :mod:`simulation.features`; kernels: :mod:`simulation.kernels`, :mod:`simulation.infinite_width`.
 * Whole directions from the groups of a spectrum: :mod:`simulation.directions`; means and errors: :mod:`simulation.statistics`.
@@ -19,11 +19,11 @@ To add a feature map: a class with ``draw`` and ``apply``, or with ``matrix`` fo
 
 from simulation.directions import directions
 from simulation.features import Layer, LinearFeatures, RandomFeatures, RandomFourier, RandomProjection
+from simulation.fit import fit_ridge
 from simulation.gaussian import GaussianRegime
 from simulation.infinite_width import ConjugateKernel, InfiniteLayer, TangentKernel
 from simulation.kernels import Exponential, Laplace, Polynomial, Rbf
-from simulation.linear_ridge import LinearRidgeProblem, RidgeSamples, draw_training_set, fit_ridge, simulate_ridge
-from simulation.ridge import RidgeProblem, simulate
+from simulation.ridge import RidgeProblem, RidgeSamples, TrainingSet, draw_training_set, simulate
 from simulation.sphere import SphereRegime
 from simulation.statistics import Moments
 
@@ -35,7 +35,6 @@ __all__ = [
     "Laplace",
     "Layer",
     "LinearFeatures",
-    "LinearRidgeProblem",
     "Moments",
     "Polynomial",
     "RandomFeatures",
@@ -46,9 +45,9 @@ __all__ = [
     "RidgeSamples",
     "SphereRegime",
     "TangentKernel",
+    "TrainingSet",
     "directions",
     "draw_training_set",
     "fit_ridge",
     "simulate",
-    "simulate_ridge",
 ]

@@ -1,4 +1,4 @@
-"""Ridge regression at finite size on any features or kernel in any regime: draw, map, fit, measure."""
+"""Ridge regression at finite size, on any features or kernel in any regime: draw, map, fit, measure."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from simulation.domains import nonnegative, whole
 from simulation.features import Features, LinearFeatures
+from simulation.fit import fit_ridge
 from simulation.kernels import Kernel
-from simulation.linear_ridge import RidgeSamples, fit_ridge
 from simulation.regime import Regime, Target
 from theory.covariance import InadmissibleProblem
 
@@ -54,6 +54,40 @@ class RidgeProblem:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RidgeSamples:
+    """What each replicate measured; arrays of shape ``(replicates,)`` in the order of the replicates.
+
+    Attributes:
+        test_error: mean squared error against a fresh noisy label.
+        excess_risk: ``test_error - noise_variance``.
+        train_error: mean squared error on the training set, without the penalty.
+        estimator_norm_squared: ``||theta||^2``, for a kernel the squared norm in its Hilbert space; the intercept left out.
+    """
+
+    test_error: Array
+    excess_risk: Array
+    train_error: Array
+    estimator_norm_squared: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """What one replicate draws before it trains.
+
+    Attributes:
+        inputs: shape ``(n, d)``.
+        labels: shape ``(n,)``, noisy.
+        target: of this replicate.
+        generator: where its stream stands now: features and test inputs come next.
+    """
+
+    inputs: Array
+    labels: Array
+    target: Target
+    generator: np.random.Generator
+
+
 def simulate(
     problem: RidgeProblem,
     *,
@@ -89,31 +123,26 @@ def simulate(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Draw:
-    """What one replicate draws before it trains; inputs and labels on the host."""
-
-    generator: np.random.Generator
-    target: Target
-    inputs: Array
-    labels: Array
-
-
-def _measured(problem: RidgeProblem, seed: int, replicate: int, n_test: int, xp: Any) -> tuple[float, float, float]:
-    """Train on one replicate; return excess risk, train error and squared norm."""
+def draw_training_set(problem: RidgeProblem, *, seed: int, replicate: int) -> TrainingSet:
+    """Draw what one replicate trains on, on the host."""
     stream = np.random.SeedSequence(seed, spawn_key=(replicate,))
     generator = np.random.Generator(np.random.Philox(stream))
     target = problem.regime.target(generator)
     inputs, values = target.draw(generator, problem.n_samples)
     noise = np.sqrt(problem.regime.noise_variance) * generator.standard_normal(problem.n_samples)
-    draw = _Draw(generator=generator, target=target, inputs=inputs, labels=values + noise)
+    return TrainingSet(inputs=inputs, labels=values + noise, target=target, generator=generator)
+
+
+def _measured(problem: RidgeProblem, seed: int, replicate: int, n_test: int, xp: Any) -> tuple[float, float, float]:
+    """Train on one replicate; return excess risk, train error and squared norm."""
+    draw = draw_training_set(problem, seed=seed, replicate=replicate)
     if isinstance(problem.features, Kernel):
         return _with_kernel(problem, problem.features, draw, n_test, xp)
     return _with_features(problem, problem.features, draw, n_test, xp)
 
 
 def _with_features(
-    problem: RidgeProblem, features: Features, draw: _Draw, n_test: int, xp: Any
+    problem: RidgeProblem, features: Features, draw: TrainingSet, n_test: int, xp: Any
 ) -> tuple[float, float, float]:
     weights = [xp.asarray(array) for array in features.draw(draw.generator, problem.regime.n_features)]
     mapped = features.apply(weights, xp.asarray(draw.inputs))
@@ -131,7 +160,7 @@ def _with_features(
 
 
 def _with_kernel(
-    problem: RidgeProblem, kernel: Kernel, draw: _Draw, n_test: int, xp: Any
+    problem: RidgeProblem, kernel: Kernel, draw: TrainingSet, n_test: int, xp: Any
 ) -> tuple[float, float, float]:
     """Ridge regression on a square root of the kernel matrix: V sqrt(s), without eigenvalues at rounding level."""
     gram = kernel.matrix(draw.inputs, xp=xp)
@@ -148,7 +177,7 @@ def _with_kernel(
     return excess, _mean_square(labels - mapped @ readout - intercept), float(readout @ readout)
 
 
-def _with_tail(problem: RidgeProblem, features: Any, draw: _Draw, mapped: Any, xp: Any) -> Any:
+def _with_tail(problem: RidgeProblem, features: Any, draw: TrainingSet, mapped: Any, xp: Any) -> Any:
     """Add the features of infinitely many directions of vanishing variance: orthogonal between different inputs."""
     count, root = problem.n_samples, problem.regime.tail_trace**0.5
     if isinstance(features, LinearFeatures):

@@ -15,7 +15,6 @@ from simulation import (
     Laplace,
     Layer,
     LinearFeatures,
-    LinearRidgeProblem,
     Moments,
     Polynomial,
     RandomFeatures,
@@ -25,8 +24,8 @@ from simulation import (
     RidgeProblem,
     SphereRegime,
     TangentKernel,
+    draw_training_set,
     simulate,
-    simulate_ridge,
 )
 from theory import InadmissibleProblem
 from theory.activations import activation
@@ -99,11 +98,9 @@ def test_kernel_ridge_is_scikit_learns(name: str) -> None:
     # What the simulation measures for one replicate, recomputed from the same draws with scikit-learn's dual weights.
     trained = problem(name)
     measured = simulate(trained, replicates=1, seed=2, n_test=30)
-    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(2, spawn_key=(0,))))
-    target = trained.regime.target(generator)
-    inputs, values = target.draw(generator, 40)
-    labels = values + np.sqrt(0.1) * generator.standard_normal(40)
-    fresh, noiseless = target.draw(generator, 30)
+    drawn = draw_training_set(trained, seed=2, replicate=0)
+    inputs, labels = drawn.inputs, drawn.labels
+    fresh, noiseless = drawn.target.draw(drawn.generator, 30)
     gram = trained.features.matrix(inputs)
     reference = KernelRidge(alpha=40 * 1e-2, kernel="precomputed").fit(gram, labels)
     predicted = reference.predict(trained.features.matrix(fresh, inputs))
@@ -130,17 +127,6 @@ def test_a_kernel_of_low_rank_is_least_squares_without_a_penalty() -> None:
     by_kernel, by_weights = (simulate(one, replicates=3, seed=0, n_test=20) for one in (kernel, linear))
     np.testing.assert_allclose(by_kernel.train_error, by_weights.train_error, rtol=1e-9)
     np.testing.assert_allclose(by_kernel.estimator_norm_squared, 30 * by_weights.estimator_norm_squared, rtol=1e-8)
-
-
-def test_linear_features_are_linear_regression() -> None:
-    fields = {"eigenvalues": INDEX**-0.5, "energies": INDEX**-1.0, "noise_variance": 0.1, "mean": 1.5}
-    plain = LinearRidgeProblem(n_samples=40, penalty=1e-2, fit_intercept=True, **fields)
-    general = RidgeProblem(
-        regime=GaussianRegime(**fields), features=LinearFeatures(), n_samples=40, penalty=1e-2, fit_intercept=True
-    )
-    one, other = simulate_ridge(plain, replicates=5, seed=7), simulate(general, replicates=5, seed=7)
-    for quantity in QUANTITIES:
-        np.testing.assert_allclose(getattr(one, quantity), getattr(other, quantity), rtol=1e-12)
 
 
 @pytest.mark.parametrize("fit_intercept", [False, True])

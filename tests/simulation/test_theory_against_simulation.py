@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import theory
-from simulation import LinearRidgeProblem, Moments, directions, simulate_ridge
+from simulation import GaussianRegime, LinearFeatures, Moments, RidgeProblem, directions, simulate
 
 QUANTITIES = ("test_error", "excess_risk", "train_error", "estimator_norm_squared")
 
@@ -73,15 +73,19 @@ def predicted(problem: Case, n_samples: float) -> theory.RidgePrediction:
 def test_theory_is_within_its_standard_error(name: str) -> None:
     problem = CASES[name]
     eigenvalues, energies = directions(problem.spectrum, problem.energies)
-    finite = LinearRidgeProblem(
-        eigenvalues=eigenvalues,
-        energies=energies,
+    options = dict(problem.options)
+    fit_intercept = bool(options.pop("fit_intercept", False))
+    regime = GaussianRegime(
+        eigenvalues=eigenvalues, energies=energies, noise_variance=problem.noise_variance, **options
+    )
+    finite = RidgeProblem(
+        regime=regime,
+        features=LinearFeatures(),
         n_samples=problem.n_samples,
         penalty=problem.penalty,
-        noise_variance=problem.noise_variance,
-        **problem.options,
+        fit_intercept=fit_intercept,
     )
-    samples = simulate_ridge(finite, replicates=150, seed=0)
+    samples = simulate(finite, replicates=150, seed=0)
     asymptotic, fewer = predicted(problem, problem.n_samples), predicted(problem, problem.n_samples - 2)
     for quantity in QUANTITIES:
         value, moments = getattr(asymptotic, quantity), Moments.of(getattr(samples, quantity))
