@@ -246,3 +246,9 @@ def mei_montanari_risk(
         - chi**2
     )
     return signal * e1 / e0 + noise * e2 / e0
+
+
+def assert_printed(value: float, printed: str) -> None:
+    """Compare with a printed number: half a unit in its last place."""
+    decimals = len(printed.partition(".")[2])
+    np.testing.assert_allclose(value, float(printed), rtol=0, atol=0.5001 * 10.0**-decimals)

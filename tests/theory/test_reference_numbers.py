@@ -5,15 +5,9 @@ import pytest
 from scipy.special import eval_gegenbauer, gammaln
 
 import theory
+from tests.theory.oracles import assert_printed
 
 RELU_MU0, RELU_MU1, RELU_MU_STAR_SQUARED = 1.0 / np.sqrt(2.0 * np.pi), 0.5, 0.25 - 1.0 / (2.0 * np.pi)
-
-
-def assert_printed(value: float, printed: str) -> None:
-    """Compare with a printed number: half a unit in its last place."""
-    decimals = len(printed.partition(".")[2])
-    np.testing.assert_allclose(value, float(printed), rtol=0, atol=0.5001 * 10.0**-decimals)
-
 
 ISOTROPIC = theory.Modes(eigenvalues=[1.0], multiplicities=[1.0], energies=[1.0], noise_variance=0.25)
 TWO_ATOMS = theory.Modes(eigenvalues=[1.0, 5.0], multiplicities=[0.5, 0.5], energies=[1.5, 0.5], noise_variance=0.5)

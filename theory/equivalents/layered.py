@@ -103,7 +103,7 @@ class LayeredEquivalent:
         layers: first to last, at least one.
         n_inputs: their number d, those without variance included.
         constant: E of the squared mean of a feature: the eigenvalue of the constant that the features form, 0 if they have
-            no mean. It takes the place of one of the last layer's directions.
+            no mean. It takes the place of one of their directions.
         mean: of the target, as far as it is for that constant to learn.
     """
 
@@ -187,13 +187,13 @@ class LayeredEquivalent:
 
     @property
     def _other_directions(self) -> float:
-        """The share of the last layer's directions that the features' mean leaves."""
-        return 1.0 - self._taken / self.width
+        """The share of the features' directions that their mean leaves."""
+        return 1.0 - self._taken / self.rank
 
     @property
     def _taken(self) -> float:
-        """How many of the last layer's directions the features' mean takes: one, if there is one."""
-        return min(1.0, self.width) if self.constant > 0.0 else 0.0
+        """How many of the features' directions their mean takes: one, if there is one."""
+        return min(1.0, self.rank) if self.constant > 0.0 else 0.0
 
     def _with_constant(self, last: Link) -> Link:
         """Add the constant that the features form to the degrees of freedom."""
@@ -233,8 +233,7 @@ class LayeredEquivalent:
             root = self._root(1.0 if starved else available, level)
             # A ridge of 0 stands for its limit, which all quantities have reached long before.
             inner = root.ridge or LIMIT * float(modes.trace) / float(modes.n_modes)
-            memory: list[Any] = [None] * len(self.layers)
-            state = self._state(inner, memory)
+            inner, state, memory = self._admissible_state(inner)
             last, margin = self._polished(state.last, 1.0 if starved else available, level, memory)
         elasticity = state.elasticity_per_ridge * last.ridge
         admissible = 0.0 <= elasticity <= 1.0 + 1e-9 and margin >= 0.0 and last.df1 <= self.rank * (1.0 + 1e-9)
@@ -268,6 +267,16 @@ class LayeredEquivalent:
             residual=root.residual if np.isfinite(root.residual) else 1.0,
             iterations=root.iterations,
         )
+
+    def _admissible_state(self, inner: float) -> tuple[float, ChainState, list[Any]]:
+        """Run the chain at a solved ridge; where a layer's ridge vanishes there, rounding must not make it negative."""
+        nudge = float(np.finfo(float).eps)
+        while True:
+            memory: list[Any] = [None] * len(self.layers)
+            state = self._state(inner, memory)
+            if state.last.ridge > 0.0 or nudge > RESIDUAL_TOLERANCE:
+                return inner, state, memory
+            inner, nudge = inner * (1.0 + nudge), 2.0 * nudge
 
     def _polished(self, last: Link, n_samples: float, level: float, memory: list[Any]) -> tuple[Link, float]:
         """Return the last link and ``n - df_L``, both without the cancellation of a ridge much smaller than the noise.
@@ -353,9 +362,11 @@ def _layer_ridge(layer: LayerLaw, g: Any, ratio: Any, previous: Any) -> Any:
         mean, slope = kept @ w, (kept * kept * inverse_slopes) @ w
         # Newton on 1 / mean - 1 / ratio, of which the derivative is slope / mean^2.
         change = mean * (mean / ratio - 1.0) / slope
+        if not batched and kappa + change < 0.0:
+            if kappa == 0.0:
+                return change
+            change = -kappa  # from the right of the root the step may pass 0; from there it cannot pass the root
         kappa = kappa + change
-        if not batched and kappa < 0.0:
-            return kappa
         if np.all(~(np.abs(change) > 1e-15 * np.abs(kappa))):
             break
     return kappa

@@ -46,8 +46,8 @@ def solve_increasing(
     for iteration in range(1, MAX_ITERATIONS + 1):
         found = function(ridge)
         if settled and found is None:
-            # At a vanishing value rounding decides its sign; the last step was short, and the next would be its square.
-            return Root(ridge, residual * residual, iteration, converged=True)
+            # The root is where the function ceases to exist: close in on that from above.
+            return _edge(function, ridge, high, iteration)
         value, relative, power_like = -1.0, np.nan, False
         if found is not None:
             value, slope = found
@@ -68,6 +68,19 @@ def solve_increasing(
             proposal = _between(low, high)
         ridge = float(proposal)
     return Root(ridge, float(residual), MAX_ITERATIONS, converged=False)
+
+
+def _edge(
+    function: Callable[[float], tuple[float, float] | None], low: float, high: float, iteration: int
+) -> Root:
+    """Return the smallest ridge at which the function exists, to rounding."""
+    while high - low > ROUNDING * high:
+        iteration += 1
+        middle = low + 0.5 * (high - low)
+        low, high = (middle, high) if function(middle) is None else (low, middle)
+        if iteration > MAX_ITERATIONS:
+            return Root(high, (high - low) / high, iteration, converged=False)
+    return Root(high, (high - low) / high, iteration, converged=True)
 
 
 def _between(low: float, high: float) -> float:
