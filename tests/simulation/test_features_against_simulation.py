@@ -237,6 +237,13 @@ CASES = {
         {"kind": "random_fourier", "frequencies": 80, "length_scale": 1.5}, regression(400, 300), 0.0
     ),
     "rbf": case(kernel("rbf", length_scale=1.0), regression(250, covariance=TWO_ATOMS), 2e-3),
+    "fourier features with an intercept": case(
+        {"kind": "random_fourier", "frequencies": 150}, regression(200, mean=2.0), 1e-3, fit_intercept=True
+    ),
+    "rbf with an intercept": case(kernel("rbf"), regression(200, mean=2.0), 1e-3, fit_intercept=True),
+    "two layers with an intercept": case(
+        network(layer("erf", 200, 2.0, 0.2), layer("relu", 250)), regression(200, mean=2.0), 1e-3, fit_intercept=True
+    ),
     "rbf, ridgeless": case(kernel("rbf", length_scale=0.8), regression(250), 0.0),
     "rbf with a nonlinear part and a mean": case(
         kernel("rbf", length_scale=1.0), regression(200, nonlinear_variance=0.5, mean=1.0), 1e-3
