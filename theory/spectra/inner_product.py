@@ -12,6 +12,7 @@ Sources: Cheng and Singer, arXiv:1202.3155; Liao and Couillet, arXiv:1909.06788;
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,7 @@ class InnerProductKernel:
     quadratic: float
     remainder: float
 
-    def value(self, m: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def value(self, m: Any) -> Any:
         """Return z(m)."""
         return -1.0 / m - self.linear**2 * m / (self.ratio + self.linear * m) - self.remainder * m / self.ratio
 
@@ -99,7 +100,7 @@ def inner_product_law(kernel: InnerProductKernel) -> Law:
     def outside(x: Array) -> Array:
         # The root that the upper half plane leads to.
         scale = float(np.max(np.abs(support)))
-        near = _upper(_transform_roots(kernel, x + 1e-9j * scale))
+        near = _upper(_transform_roots(kernel, np.asarray(x + 1e-9j * scale, dtype=complex)))
         roots = _transform_roots(kernel, x.astype(complex))
         closest = np.nanargmin(np.abs(roots - near[:, None]), axis=1)
         return np.asarray(roots[np.arange(x.size), closest].real)

@@ -67,8 +67,15 @@ def finite_kernel_law(equivalent: Equivalent, *, rank: float, n_samples: float) 
     def transform(z: ComplexArray) -> ComplexArray:
         # A continuation ends short of the negative axis of penalties, where the support lies.
         above = np.maximum(z.imag, np.where(z.real > 0.0, ABOVE * np.abs(z), 0.0))
-        found = equivalent.continued(n_samples, -(z.real + 1j * above) / n_samples)
-        return np.where(found.converged, 1.0 / found.ridge, np.nan) / n_samples
+        penalty = -(z.real + 1j * above) / n_samples
+        answer = np.empty(z.shape, dtype=complex)
+        # Points of like size are continued together, from one start.
+        sizes = np.floor(np.log10(np.abs(penalty)))
+        for size in np.unique(sizes):
+            alike = sizes == size
+            found = equivalent.continued(n_samples, penalty[alike])
+            answer[alike] = np.where(found.converged, 1.0 / found.ridge, np.nan) / n_samples
+        return answer
 
     def density_at(x: Array, which: Indices) -> Array:
         edge = (x <= support[which, 0]) | (x >= support[which, 1])

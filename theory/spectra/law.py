@@ -18,6 +18,7 @@ FEWEST_POINTS = 3
 FIRST_PANELS = 2
 MOST_PANELS = 4096
 """Panels that an average may take, halves of halves counted."""
+NARROWEST = np.pi / 2**48
 SETTLED = 1e-10
 """By how much, relative to the mean of absolute values, halving a panel may change a sum."""
 MASS_TOLERANCE = 1e-8
@@ -181,7 +182,7 @@ def average(law: Law, function: Callable[[Array], Array]) -> float | None:
         width *= 0.5
         which, starts = np.repeat(which, 2), np.stack([starts, starts + width], axis=1).ravel()
         evaluated += starts.size
-        if evaluated > MOST_PANELS or not np.isfinite(size):
+        if evaluated > MOST_PANELS or width < NARROWEST or not np.isfinite(size):
             return None
         halves, _ = _panels(law, function, which, starts, width)
         together = halves.reshape(2, -1, 2).sum(axis=2)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from theory.covariance import InadmissibleProblem
 from theory.spectra.law import average, nodes
-from theory.spectra.sample_covariance import SampleCovariance, covariance_law
+from theory.spectra.sample_covariance import SampleCovariance, covariance_law, gram_law
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -55,36 +55,41 @@ class LinearStatistic:
     reason: str | None = None
 
 
-def log_det(model: SampleCovariance, *, shift: float) -> LinearStatistic:
-    """Describe sum log(x + shift), shift 0 or more.
+def log_det(model: SampleCovariance, *, shift: float, gram: bool = False) -> LinearStatistic:
+    """Describe sum log(x + shift).
+
+    Args:
+        model: the sample covariance.
+        shift: 0 or more.
+        gram: whether the eigenvalues are those of XX'/n instead of X'X/n, which differ in their zeros.
 
     Raises:
         InadmissibleProblem: shift is 0 and some eigenvalues are 0.
     """
-    kappa = _effective_ridge(model, shift, "log_det")
+    kappa = _effective_ridge(model, shift, "log_det", gram=gram)
     law, g = model.law, model.aspect
     with np.errstate(divide="ignore", invalid="ignore"):
-        null = model.null_share * np.log(kappa) if model.null_share else 0.0
         learned = g * float(law.weights @ (law.atoms / (law.atoms + kappa)))
-        # shift = kappa (1 - learned).
-        per_dimension = float(law.weights @ np.log(law.atoms + kappa)) + null
-        ratio = shift / model.unit / kappa if learned > 0.5 and kappa > 0.0 else 1.0 - learned
-        log_ratio = np.log(ratio) if learned > 0.5 else np.log1p(-learned)
-        per_dimension += log_ratio - (log_ratio + learned) / g + np.log(model.unit)
+        if gram:
+            per_dimension = g * float(law.weights @ np.log1p(law.atoms / kappa)) + np.log(kappa) - learned
+        else:
+            # shift = kappa (1 - learned).
+            null = model.null_share * np.log(kappa) if model.null_share else 0.0
+            log_ratio = np.log(shift / model.unit / kappa) if learned > 0.5 and kappa > 0.0 else np.log1p(-learned)
+            per_dimension = float(law.weights @ np.log(law.atoms + kappa)) + null
+            per_dimension += log_ratio - (log_ratio + learned) / g
         slope = _slope(model, kappa)
-        return _finite(per_dimension, 0.5 * np.log(slope), np.sqrt(-2.0 * np.log(slope)))
+        return _finite(per_dimension + np.log(model.unit), 0.5 * np.log(slope), np.sqrt(-2.0 * np.log(slope)))
 
 
-def trace_inverse(model: SampleCovariance, *, shift: float) -> LinearStatistic:
-    """Describe sum 1 / (x + shift), shift 0 or more.
-
-    Raises:
-        InadmissibleProblem: shift is 0 and some eigenvalues are 0.
-    """
-    kappa = _effective_ridge(model, shift, "trace_inverse")
+def trace_inverse(model: SampleCovariance, *, shift: float, gram: bool = False) -> LinearStatistic:
+    """Describe sum 1 / (x + shift); arguments and exceptions are those of :func:`log_det`."""
+    kappa = _effective_ridge(model, shift, "trace_inverse", gram=gram)
     mean, variance = _inverse_fluctuations(model, kappa)
     law, unit = model.law, model.unit
-    if shift == 0.0:
+    if gram:
+        per_dimension = 1.0 / kappa if kappa > 0.0 else np.inf
+    elif shift == 0.0:
         per_dimension = float(law.weights @ (1.0 / law.atoms)) / _slope(model, 0.0)
     else:
         per_dimension = float(law.weights @ (1.0 / (law.atoms + kappa))) * kappa / (shift / unit)
@@ -92,19 +97,21 @@ def trace_inverse(model: SampleCovariance, *, shift: float) -> LinearStatistic:
     return _finite(per_dimension / unit, mean / unit, np.sqrt(variance) / unit)
 
 
-def effective_dimension(model: SampleCovariance, *, ridge: float) -> LinearStatistic:
-    """Describe sum x / (x + ridge), ridge 0 (which counts the positive eigenvalues) or more."""
+def effective_dimension(model: SampleCovariance, *, ridge: float, gram: bool = False) -> LinearStatistic:
+    """Describe sum x / (x + ridge), ridge 0 (which counts the positive eigenvalues) or more; ``gram`` as above."""
+    g = model.aspect
     if ridge == 0.0:
-        return LinearStatistic(per_dimension=1.0 - model.atom_at_zero, mean_correction=0.0, standard_deviation=0.0)
-    kappa = _effective_ridge(model, ridge, "effective_dimension")
+        share = 1.0 - model.atom_at_zero
+        return LinearStatistic(per_dimension=share * g if gram else share, mean_correction=0.0, standard_deviation=0.0)
+    kappa = _effective_ridge(model, ridge, "effective_dimension", gram=gram)
     mean, variance = _inverse_fluctuations(model, kappa)
     scaled = ridge / model.unit
     share = float(model.law.weights @ (model.law.atoms / (model.law.atoms + kappa)))
-    return _finite(share, -scaled * mean, scaled * np.sqrt(variance))
+    return _finite(share * g if gram else share, -scaled * mean, scaled * np.sqrt(variance))
 
 
-def moment(model: SampleCovariance, *, order: int) -> LinearStatistic:
-    """Describe sum x^order, order 1 to 32.
+def moment(model: SampleCovariance, *, order: int, gram: bool = False) -> LinearStatistic:
+    """Describe sum x^order, order 1 to 32; ``gram`` as above.
 
     Raises:
         InadmissibleProblem: the order is out of range.
@@ -113,16 +120,14 @@ def moment(model: SampleCovariance, *, order: int) -> LinearStatistic:
         raise InadmissibleProblem(f"order must lie in 1..{LARGEST_ORDER}, got {order}", argument="order")
     law, count = model.law, 2 * order + 1
     # x(u) = u (1 + sum_j c_j u^-j), c_j = g sum w t^j; all series below are in 1 / u and have no negative terms.
-    series = np.concatenate(
-        [[1.0], law.aspect * (law.atoms[:, None] ** np.arange(1, count) * law.weights[:, None]).sum(0)]
-    )
+    powers = law.atoms[:, None] ** np.arange(1, count)
+    series = np.concatenate([[1.0], law.aspect * (law.weights @ powers)])
     power = np.ones(1)
     for _ in range(order):
         power = np.convolve(power, series)[:count]
-    lagrange = np.convolve(power, series)[order] / (law.aspect * (order + 1))
+    per_dimension = float(np.convolve(power, series)[order]) / (order + 1) / (1.0 if gram else law.aspect)
     # -log x'(u) = -log(1 - sum_j (j - 1) c_j u^-j), by the recursion of a logarithm's series, times j.
-    index = np.arange(count, dtype=float)
-    falling = (index - 1.0) * series
+    falling = (np.arange(count) - 1.0) * series
     falling[0] = 0.0
     logarithm = np.zeros(count)
     for j in range(1, count):
@@ -132,18 +137,21 @@ def moment(model: SampleCovariance, *, order: int) -> LinearStatistic:
     variance = 2.0 * float(np.sum(steps * power[order - steps] * power[order + steps]))
     with np.errstate(over="ignore"):
         scale = np.float64(model.unit) ** order
-        return _finite(lagrange * scale, mean * scale, np.sqrt(variance) * scale)
+        return _finite(per_dimension * scale, mean * scale, np.sqrt(variance) * scale)
 
 
-def linear_statistic(model: SampleCovariance, function: Callable[[Array], Array]) -> LinearStatistic:
+def linear_statistic(
+    model: SampleCovariance, function: Callable[[Array], Array], *, gram: bool = False
+) -> LinearStatistic:
     """Describe sum f(x) for a function that is analytic around the support.
 
     Args:
         model: the sample covariance.
         function: of arrays of eigenvalues, real.
+        gram: whether the eigenvalues are those of XX'/n.
     """
     with np.errstate(all="ignore"):
-        limit = average(covariance_law(model), function)
+        limit = average(gram_law(model) if gram else covariance_law(model), function)
     if limit is None:
         return LinearStatistic(per_dimension=None, mean_correction=None, standard_deviation=None, reason=ROUGH)
     counts = _resolving_counts(model, function)
@@ -229,18 +237,20 @@ def _derivative(values: Array) -> Array:
     return np.asarray(np.fft.irfft(spectrum, whole.size)[: values.size])
 
 
-def _effective_ridge(model: SampleCovariance, shift: float, name: str) -> float:
+def _effective_ridge(model: SampleCovariance, shift: float, name: str, *, gram: bool) -> float:
     """Return kappa >= 0 with x(-kappa) = -shift, in units of the largest eigenvalue."""
-    if shift > 0.0:
-        return -float(model.solve_outside(np.array([-shift / model.unit]))[0])
-    if model.atom_at_zero > 0.0 or model.aspect >= 1.0:
-        reaches = f"a share {model.atom_at_zero:.6g} of the" if model.atom_at_zero > 0.0 else "the smallest"
+    full = model.aspect * (1.0 - model.null_share)
+    singular = full <= 1.0 if gram else model.atom_at_zero > 0.0 or full >= 1.0
+    if shift == 0.0 and singular:
+        size = f"{model.n_samples:g}" if gram else f"{model.dimension:g}"
+        rank = min(model.n_samples, model.dimension * (1.0 - model.null_share))
         raise InadmissibleProblem(
-            f"{name} needs a positive shift here: {reaches} eigenvalues is 0 (dimension {model.dimension:g},"
-            f" n_samples {model.n_samples:g})",
+            f"{name} needs a positive shift where the smallest of the {size} eigenvalues is 0: the rank is {rank:g}",
             argument="shift",
         )
-    return 0.0
+    if shift == 0.0 and not gram:
+        return 0.0
+    return -float(model.solve_outside(np.array([-shift / model.unit]))[0])
 
 
 def _slope(model: SampleCovariance, kappa: float) -> float:

@@ -1,0 +1,353 @@
+"""From a request to the law of its matrix: one function a matrix, and the table of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+import theory
+from api_schemas.features import Features, KernelFeatures, LinearFeatures, RandomFeatures
+from api_schemas.kernel import CkKernel, NtkKernel
+from api_schemas.prediction import Source
+from api_schemas.regime import EigenspectrumRegime, RegressionRegime, SphereRegime
+from api_schemas.spectra import SpectrumRequest
+from theory import Equivalent, InadmissibleProblem, ModalEquivalent, Modes, spectra
+from theory.covariance import Spectrum
+from workers.features import random_layers
+from workers.publications import EL_KAROUI, FAN_WANG
+from workers.refusals import Refused, Unsupported
+from workers.registry import COVARIANCES, FEATURES, KERNELS
+from workers.spectrum_warnings import Caveats, of_activation, of_nonlinear_features, of_spikes, of_spikes_in_bulk
+
+MAX_EIGENVALUES = 10_000
+"""Distinct population eigenvalues; each is a term of every sum."""
+SILVERSTEIN = Source(
+    title="Silverstein: Strong convergence of the empirical distribution of eigenvalues of large dimensional random matrices",
+    reference="doi:10.1006/jmva.1995.1083",
+)
+BAIK_SILVERSTEIN = Source(
+    title="Baik, Silverstein: Eigenvalues of large sample covariance matrices of spiked population models",
+    reference="arXiv:math/0408165",
+)
+BENAYCH_NADAKUDITI = Source(
+    title="Benaych-Georges, Nadakuditi: The eigenvalues and eigenvectors of finite, low rank perturbations of large random"
+    " matrices",
+    reference="arXiv:0910.2120",
+)
+CHENG_SINGER = Source(
+    title="Cheng, Singer: The spectrum of random inner-product kernel matrices", reference="arXiv:1202.3155"
+)
+LIAO_COUILLET = Source(
+    title="Liao, Couillet: Inner-product kernels are asymptotically equivalent to binary discrete kernels",
+    reference="arXiv:1909.06788",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A matrix, ready to be read.
+
+    Attributes:
+        law: of its eigenvalues.
+        outliers: that may leave the bulk.
+        gaussian: the sample covariance behind it, where its fluctuations are known.
+        gram: whether the matrix is the n x n side of that.
+        caveats: codes of warnings, and their sentences.
+        sources: publications.
+    """
+
+    law: spectra.Law
+    outliers: list[spectra.Outlier] = field(default_factory=list)
+    gaussian: spectra.SampleCovariance | None = None
+    gram: bool = False
+    caveats: list[tuple[str, str]] = field(default_factory=list)
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """The inputs' covariance: a bulk, the spikes beside it, and both as one table."""
+
+    bulk: Spectrum
+    spikes: tuple[float, ...]
+    whole: Spectrum
+    sources: tuple[Source, ...] = ()
+
+
+def prepare(request: SpectrumRequest) -> Prepared:
+    """Build the law of a request's matrix.
+
+    Raises:
+        Refused: the parts do not fit together, or their numbers lie too far apart.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            return MATRICES[request.matrix](request)
+    except ArithmeticError:
+        raise Refused(
+            "/regime", "its numbers lie too far apart for double precision; choose other units or sizes"
+        ) from None
+    except InadmissibleProblem as problem:
+        raise Refused(_place(request, problem.argument), str(problem)) from None
+
+
+def sample_covariance(request: SpectrumRequest) -> Prepared:
+    """X'X/n of the inputs."""
+    if not isinstance(request.model.features, LinearFeatures):
+        raise Refused(
+            "/model/features",
+            f"a sample_covariance is one of the inputs, got features.kind = '{request.model.features.kind}'; leave the model"
+            " out, or ask for matrix = 'kernel_matrix', which has the same eigenvalues but for zeros",
+        )
+    regime = request.regime
+    if isinstance(regime, EigenspectrumRegime) and regime.tail_trace > 0.0:
+        raise Refused(
+            "/regime/tail_trace",
+            f"X'X/n has no finite dimension with a tail, got {regime.tail_trace:g}; ask for matrix = 'kernel_matrix'",
+        )
+    population = population_of(regime)
+    n_samples = regime.n_samples
+    bulk = spectra.sample_covariance(population.bulk, n_samples)
+    whole = spectra.sample_covariance(population.whole, n_samples) if population.spikes else bulk
+    return Prepared(
+        law=spectra.covariance_law(bulk),
+        outliers=[spectra.spike(bulk, value) for value in population.spikes],
+        gaussian=whole,
+        caveats=list(_many_spikes(population)),
+        sources=(SILVERSTEIN, *((BAIK_SILVERSTEIN,) if population.spikes else ()), *population.sources),
+    )
+
+
+def kernel_matrix(request: SpectrumRequest) -> Prepared:
+    """Inner products of the features of all pairs of samples."""
+    features, regime = request.model.features, request.regime
+    row = FEATURES[features.kind]
+    build = getattr(row, regime.kind)
+    if build is None:
+        takes = [name for name, other in FEATURES.items() if getattr(other, regime.kind) is not None]
+        raise Unsupported(
+            "/model/features/kind",
+            f"features.kind = '{features.kind}' has no theory with regime.kind = '{regime.kind}'; that regime takes"
+            f" {', '.join(takes)}",
+        )
+    if isinstance(features, LinearFeatures) and not isinstance(regime, SphereRegime):
+        return _linear_gram(regime)
+    population = population_of(regime)
+    n_samples = regime.n_samples
+
+    def built(*, fit_intercept: bool) -> Equivalent:
+        # The constant that features form is an outlier, not part of the bulk: an intercept takes it out.
+        if isinstance(regime, SphereRegime):
+            fields = {name: value for name, value in regime.__dict__.items() if name != "kind"}
+            equivalent = build(features, fit_intercept=fit_intercept, **fields)
+        elif isinstance(regime, EigenspectrumRegime):
+            equivalent = build(features, _mode_table(regime))
+        else:
+            energies = np.zeros(population.whole.eigenvalues.size)
+            equivalent = build(features, population.whole, energies, fit_intercept=fit_intercept)
+        return equivalent  # type: ignore[no-any-return]
+
+    equivalent, constant = built(fit_intercept=True), _constant(built(fit_intercept=False))
+    caveats: list[tuple[str, str]] = []
+    if row.nonlinear and isinstance(regime, RegressionRegime):
+        caveats += of_nonlinear_features(population.whole, n_samples)
+    outliers: list[spectra.Outlier] = []
+    if isinstance(equivalent, ModalEquivalent) and np.isinf(equivalent.width):
+        modes = equivalent.modes
+        table = Spectrum(eigenvalues=modes.eigenvalues, multiplicities=modes.multiplicities)
+        if population.spikes:
+            spiked = table.eigenvalues[1 : 1 + len(population.spikes)]
+            table = Spectrum(eigenvalues=table.eigenvalues[:1], multiplicities=population.bulk.multiplicities)
+            outliers += _gram_spikes(table, spiked, n_samples, shift=float(modes.tail_trace))
+            caveats += _many_spikes(population)
+        law = spectra.wide_kernel_law(table, tail=float(modes.tail_trace), n_samples=n_samples)
+    else:
+        rank = spectra.finite_rank(equivalent)
+        law = spectra.finite_kernel_law(equivalent, rank=rank, n_samples=n_samples)
+        caveats += of_spikes_in_bulk(len(population.spikes))
+    if constant > 0.0:
+        outliers.append(spectra.rank_one(law, n_samples * constant))
+    kernel = (KERNELS[features.kernel.kind].sources) if isinstance(features, KernelFeatures) else ()
+    sources = (*row.sources, *kernel, EL_KAROUI, FAN_WANG, *((BENAYCH_NADAKUDITI,) if constant > 0.0 else ()))
+    return Prepared(law=law, outliers=outliers, caveats=caveats, sources=(*sources, *population.sources))
+
+
+def inner_product_kernel(request: SpectrumRequest) -> Prepared:
+    """f(x_i.x_j / sqrt(d)) / sqrt(d) off the diagonal, 0 on it."""
+    layer = _only_layer(request.model.features)
+    regime = request.regime
+    if isinstance(regime, EigenspectrumRegime):
+        raise Unsupported(
+            "/regime/kind", "an inner_product_kernel is of inputs; regime.kind must be 'regression' or 'sphere'"
+        )
+    variance = 1.0
+    if isinstance(regime, RegressionRegime):
+        if regime.covariance.kind != "isotropic":
+            raise Unsupported(
+                "/regime/covariance/kind",
+                f"an inner_product_kernel has a theory for isotropic inputs alone, got '{regime.covariance.kind}';"
+                " for others ask for matrix = 'kernel_matrix'",
+            )
+        variance = regime.covariance.variance
+    kernel = spectra.inner_product_kernel(
+        layer.activation, n_samples=regime.n_samples, n_features=regime.n_features, variance=variance
+    )
+    isotropic = theory.covariance.isotropic(regime.n_features, variance=variance)
+    caveats = [
+        *of_nonlinear_features(isotropic, regime.n_samples),
+        *of_activation(kernel.mean, regime.n_samples, regime.n_features),
+    ]
+    # On the sphere all lengths are equal.
+    outliers = spectra.norm_outliers(kernel) if isinstance(regime, RegressionRegime) else []
+    return Prepared(
+        law=spectra.inner_product_law(kernel),
+        outliers=outliers,
+        caveats=caveats,
+        sources=(CHENG_SINGER, LIAO_COUILLET),
+    )
+
+
+MATRICES: dict[str, Callable[[SpectrumRequest], Prepared]] = {
+    "sample_covariance": sample_covariance,
+    "kernel_matrix": kernel_matrix,
+    "inner_product_kernel": inner_product_kernel,
+}
+"""Every matrix whose spectrum can be asked for."""
+
+
+def population_of(regime: Any) -> Population:
+    """Return the population spectrum of a regime's inputs.
+
+    Raises:
+        Refused: it has too many distinct eigenvalues, or its parts do not fit together.
+    """
+    if isinstance(regime, SphereRegime):
+        whole = theory.covariance.isotropic(regime.n_features)
+        return Population(bulk=whole, spikes=(), whole=whole)
+    if isinstance(regime, EigenspectrumRegime):
+        modes = _mode_table(regime)
+        whole = Spectrum(eigenvalues=modes.eigenvalues, multiplicities=modes.multiplicities)
+        _bound_eigenvalues(whole, "/regime/eigenvalues")
+        return Population(bulk=whole, spikes=(), whole=whole)
+    covariance = regime.covariance
+    parameters = {name: value for name, value in covariance.__dict__.items() if name != "kind"}
+    if covariance.kind in ("power_law", "ar1"):
+        if regime.n_features > MAX_EIGENVALUES:
+            raise Refused(
+                "/regime/n_features",
+                f"the spectrum of a {covariance.kind} covariance is worked out for {MAX_EIGENVALUES} features at most, got"
+                f" {regime.n_features:g}; describe it by a few eigenvalues with covariance.kind = 'discrete'",
+            )
+        parameters["every_mode"] = True
+    row = COVARIANCES[covariance.kind]
+    try:
+        whole = row.evaluate(regime.n_features, **parameters)
+    except InadmissibleProblem as problem:
+        place = "/regime" if problem.argument == "n_features" else "/regime/covariance"
+        raise Refused(f"{place}/{problem.argument}" if problem.argument else place, str(problem)) from None
+    _bound_eigenvalues(whole, "/regime/covariance")
+    if covariance.kind == "spiked" and covariance.bulk_variance > 0.0:
+        bulk = theory.covariance.isotropic(regime.n_features, variance=covariance.bulk_variance)
+        return Population(bulk=bulk, spikes=tuple(covariance.spikes), whole=whole, sources=row.sources)
+    return Population(bulk=whole, spikes=(), whole=whole, sources=row.sources)
+
+
+def _bound_eigenvalues(spectrum: Spectrum, place: str) -> None:
+    distinct = np.unique(spectrum.eigenvalues).size
+    if distinct > MAX_EIGENVALUES:
+        raise Refused(
+            place, f"a spectrum may have {MAX_EIGENVALUES} distinct eigenvalues, got {distinct}; round or group them"
+        )
+
+
+def _mode_table(regime: EigenspectrumRegime) -> Modes:
+    count = len(regime.eigenvalues)
+    multiplicities = regime.multiplicities
+    if multiplicities is not None and len(multiplicities) != count:
+        raise Refused(
+            "/regime/multiplicities", f"needs one entry per eigenvalue: {count} of them, got {len(multiplicities)}"
+        )
+    return Modes(
+        eigenvalues=np.array(regime.eigenvalues),
+        multiplicities=np.ones(count) if multiplicities is None else np.array(multiplicities),
+        energies=np.zeros(count),
+        tail_trace=regime.tail_trace,
+    )
+
+
+def _linear_gram(regime: Any) -> Prepared:
+    """XX', whose eigenvalues are n times those of X'X/n but for zeros."""
+    population, n_samples = population_of(regime), regime.n_samples
+    tail = regime.tail_trace if isinstance(regime, EigenspectrumRegime) else 0.0
+    scaled = [replace(part, eigenvalues=part.eigenvalues * n_samples) for part in (population.bulk, population.whole)]
+    sources = (SILVERSTEIN, *((BAIK_SILVERSTEIN,) if population.spikes else ()), *population.sources)
+    if tail > 0.0:
+        law = spectra.wide_kernel_law(population.whole, tail=tail, n_samples=n_samples)
+        return Prepared(law=law, sources=sources)
+    bulk, whole = (spectra.sample_covariance(part, n_samples) for part in scaled)
+    return Prepared(
+        law=spectra.gram_law(bulk),
+        outliers=_gram_spikes(population.bulk, np.array(population.spikes), n_samples, shift=0.0),
+        gaussian=whole,
+        gram=True,
+        caveats=list(_many_spikes(population)),
+        sources=sources,
+    )
+
+
+def _gram_spikes(bulk: Spectrum, values: Any, n_samples: float, *, shift: float) -> list[spectra.Outlier]:
+    """Return the outliers of an n x n matrix; its eigenvectors belong to samples, and have no population direction."""
+    if len(values) == 0:
+        return []
+    scaled = spectra.sample_covariance(replace(bulk, eigenvalues=bulk.eigenvalues * n_samples), n_samples)
+    found = [spectra.spike(scaled, float(value) * n_samples) for value in values]
+    return [
+        replace(outlier, at=None if outlier.at is None else outlier.at + shift, alignment=None) for outlier in found
+    ]
+
+
+def _constant(equivalent: Equivalent) -> float:
+    return float(equivalent.constant)
+
+
+def _only_layer(features: Features) -> theory.RandomLayer:
+    """Return the one layer whose activation is the function f of an inner-product kernel."""
+    layers: Any = None
+    place = "/model/features"
+    if isinstance(features, RandomFeatures):
+        layers = features.layers
+    elif isinstance(features, KernelFeatures) and isinstance(features.kernel, CkKernel | NtkKernel):
+        layers, place = features.kernel.layers, "/model/features/kernel"
+    if layers is None:
+        raise Unsupported(
+            "/model/features/kind",
+            f"an inner_product_kernel takes its function from the activation of random_features of one layer, got"
+            f" features.kind = '{features.kind}'",
+        )
+    if len(layers) != 1:
+        raise Refused(f"{place}/layers", f"an inner_product_kernel has one activation, got {len(layers)} layers")
+    if layers[0].weight_variance != 1.0 or layers[0].bias_variance != 0.0:
+        raise Refused(
+            f"{place}/layers/0",
+            "an inner_product_kernel has no weights or biases; leave weight_variance and bias_variance out, and scale the"
+            " inputs by regime.covariance.variance",
+        )
+    return random_layers(layers)[0]
+
+
+def _many_spikes(population: Population) -> Caveats:
+    return of_spikes(len(population.spikes), float(np.sum(population.bulk.multiplicities)))
+
+
+def _place(request: SpectrumRequest, argument: str | None) -> str:
+    """Say where in the request the argument is that a function of the theory refused."""
+    if argument is None:
+        return "/regime"
+    if argument.startswith("layers"):
+        return (
+            f"/model/features/kernel/{argument}"
+            if request.model.features.kind == "kernel"
+            else f"/model/features/{argument}"
+        )
+    return f"/model/features/{argument}" if argument == "kernel" else f"/regime/{argument}"
