@@ -29,7 +29,7 @@ class RandomFeatures(Schema):
 
 
 class RandomFourierFeatures(Schema):
-    """Cosines and sines of random frequencies, whose kernel tends to rbf as their number grows."""
+    """Cosines and sines of N random frequencies, over sqrt(2 N): as N grows their kernel tends to half of rbf."""
 
     kind: Literal["random_fourier"]
     frequencies: float = width_field("Number of frequencies; each gives a cosine and a sine.")

