@@ -49,14 +49,14 @@ def random_fourier(
     sines = replace(
         base,
         eigenvalues=decay * base.eigenvalues / (n_inputs * length_scale**2),
-        tail_trace=decay * _sinh_beyond_linear(q),
+        tail_trace=_sine_tail(q),
     )
     constant = 0.0 if fit_intercept else decay
     cosines = Modes(
         eigenvalues=np.array([constant]),
         multiplicities=np.ones(1),
         energies=np.array([0.0 if fit_intercept else mean * mean]),
-        tail_trace=decay * 2.0 * np.sinh(q / 2.0) ** 2,
+        tail_trace=0.5 * np.expm1(-q) ** 2,
     )
     return BlockEquivalent(
         families=(sines, cosines),
@@ -66,9 +66,9 @@ def random_fourier(
     )
 
 
-def _sinh_beyond_linear(q: float) -> float:
-    """Return ``sinh q - q`` without cancellation."""
+def _sine_tail(q: float) -> float:
+    """Return ``exp(-q) (sinh q - q)``, the variance of a sine that its linear part leaves, without cancellation."""
     if q > 1.0:
-        return float(np.sinh(q) - q)
+        return float(-0.5 * np.expm1(-2.0 * q) - q * np.exp(-q))
     powers = np.arange(3, 23, 2)
-    return float(np.sum(q**powers / np.cumprod((powers - 1.0) * powers)))
+    return float(np.exp(-q) * np.sum(q**powers / np.cumprod((powers - 1.0) * powers)))
