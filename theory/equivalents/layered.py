@@ -28,6 +28,7 @@ from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
 from theory.solvers.increasing import Root, solve_increasing
 
 MAX_INNER = 100
+INNER_TOLERANCE = 1e-8
 RESIDUAL_TOLERANCE = 1e-10
 SMALLEST_NOISE = 1e-300
 SMALLEST_SLOPE = 1e-250
@@ -367,7 +368,7 @@ def _layer_ridge(layer: LayerLaw, g: Any, ratio: Any, previous: Any) -> Any:
                 return change
             change = -kappa  # from the right of the root the step may pass 0; from there it cannot pass the root
         kappa = kappa + change
-        if np.all(~(np.abs(change) > 1e-15 * np.abs(kappa))):
+        if np.all(~(np.abs(change) > INNER_TOLERANCE * np.abs(kappa))):  # and the next would be its square
             break
     return kappa
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,12 @@ def layer_statistics(layers: Sequence[RandomLayer], input_variance: float) -> li
 
     Source: Poole et al., arXiv:1606.05340; the frozen part: Piccolo and Schröder, arXiv:2105.05115.
     """
+    return list(_statistics(tuple(replace(layer, width=np.inf) for layer in layers), input_variance))
+
+
+@lru_cache(maxsize=1024)
+def _statistics(layers: tuple[RandomLayer, ...], input_variance: float) -> tuple[LayerStatistics, ...]:
+    """Compute them once for the many problems that differ in sizes or penalty only."""
     found = []
     square, shared = input_variance, 0.0
     for position, layer in enumerate(layers):
@@ -82,7 +89,7 @@ def layer_statistics(layers: Sequence[RandomLayer], input_variance: float) -> li
         square = float(moments(layer.activation, variance).square)
         shared = min(averages.mean, square)
         found.append(LayerStatistics(variance=variance, frozen=frozen, square=square, averages=averages))
-    return found
+    return tuple(found)
 
 
 def random_features(

@@ -70,9 +70,7 @@ def solve_increasing(
     return Root(ridge, float(residual), MAX_ITERATIONS, converged=False)
 
 
-def _edge(
-    function: Callable[[float], tuple[float, float] | None], low: float, high: float, iteration: int
-) -> Root:
+def _edge(function: Callable[[float], tuple[float, float] | None], low: float, high: float, iteration: int) -> Root:
     """Return the smallest ridge at which the function exists, to rounding."""
     while high - low > ROUNDING * high:
         iteration += 1

@@ -1,0 +1,198 @@
+"""Requests for every feature map: what they say beside their numbers, and what is refused, with the place at fault."""
+
+from typing import Any
+
+import pytest
+
+from api_schemas.prediction import Prediction, PredictionRequest
+from workers.predictions import key_of, predict
+from workers.refusals import Refused, Unsupported
+from workers.registry import FEATURES, REGIMES
+
+RELU = {"kind": "random_features", "layers": [{"activation": "relu", "width": 600}]}
+TANH = {"kind": "random_features", "layers": [{"activation": "tanh", "width": 600}]}
+FOURIER = {"kind": "random_fourier", "frequencies": 300}
+PROJECTION = {"kind": "random_projection", "width": 300}
+LINEAR = {"kind": "linear"}
+MINIMAL: dict[str, Any] = {
+    "linear": LINEAR,
+    "random_features": RELU,
+    "random_fourier": FOURIER,
+    "random_projection": PROJECTION,
+    "kernel": {"kind": "kernel", "kernel": {"kind": "rbf"}},
+}
+REGIME_EXAMPLES: dict[str, Any] = {
+    "regression": {"kind": "regression", "n_samples": 400, "n_features": 300, "noise_variance": 0.1},
+    "eigenspectrum": {"kind": "eigenspectrum", "n_samples": 50, "eigenvalues": [1.0], "energies": [1.0]},
+    "sphere": {"kind": "sphere", "n_samples": 100, "n_features": 24, "degree_energies": [0, 0.5, 0.5]},
+}
+
+
+def kernel(kind: str, **parameters: Any) -> dict[str, Any]:
+    return {"kind": "kernel", "kernel": {"kind": kind, **parameters}}
+
+
+def request(features: Any, penalty: float = 0.1, fit_intercept: bool = False, **regime: Any) -> PredictionRequest:
+    return PredictionRequest.model_validate(
+        {
+            "model": {"features": features, "fit_intercept": fit_intercept, "learner": {"penalty": penalty}},
+            "regime": {**REGIME_EXAMPLES[regime.pop("kind", "regression")], **regime},
+        }
+    )
+
+
+def answer(*arguments: Any, **options: Any) -> Prediction:
+    return predict(request(*arguments, **options))
+
+
+def codes(*arguments: Any, **options: Any) -> set[str]:
+    return {warning.code for warning in answer(*arguments, **options).warnings}
+
+
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("regime", REGIMES)
+def test_every_combination_has_an_answer_or_says_what_has(features: str, regime: str) -> None:
+    if getattr(FEATURES[features], regime) is None:
+        with pytest.raises(Unsupported) as caught:
+            answer(MINIMAL[features], kind=regime)
+        assert caught.value.pointer == "/model/features/kind"
+        for name, row in FEATURES.items():
+            listed = caught.value.detail.split("that regime takes ")[1].split(", and these")[0].split(", ")
+            assert (name in listed) == (getattr(row, regime) is not None)
+    else:
+        prediction = answer(MINIMAL[features], kind=regime)
+        assert prediction.status == "converged"
+        assert prediction.test_error is not None
+        named = {source.reference for source in prediction.sources}
+        assert {source.reference for source in FEATURES[features].sources} <= named
+
+
+SHORT = {"kind": "spiked", "spikes": [300.0] * 5, "bulk_variance": 1.0}  # tr / largest = (295 + 1500) / 300
+
+
+class TestWarnings:
+    """Each where it should be, and not beside it."""
+
+    def test_quiet_in_ordinary_regimes(self) -> None:
+        for features in (RELU, TANH, FOURIER, PROJECTION, kernel("rbf"), kernel("laplace")):
+            assert codes(features) == set()
+
+    def test_low_effective_rank_is_for_nonlinear_features(self) -> None:
+        for features in (RELU, FOURIER, kernel("rbf")):
+            assert "low_effective_rank" in codes(features, covariance=SHORT)
+        for features in (LINEAR, PROJECTION):
+            assert "low_effective_rank" not in codes(features, covariance=SHORT)
+
+    @pytest.mark.parametrize(("largest", "low"), [(11.0, True), (9.0, False)])
+    def test_low_effective_rank_begins_at_thirty(self, largest: float, low: bool) -> None:
+        covariance = {"kind": "spiked", "spikes": [largest]}  # (299 + largest) / largest
+        [*found] = [w for w in answer(RELU, covariance=covariance).warnings if w.code == "low_effective_rank"]
+        assert bool(found) == low
+        if low:
+            assert f"{(299 + largest) / largest:.3g}" in found[0].detail
+
+    @pytest.mark.parametrize(("n_samples", "warned"), [(8999, False), (9000, True)])
+    def test_polynomial_regime_by_samples(self, n_samples: float, warned: bool) -> None:
+        assert ("polynomial_regime" in codes(kernel("rbf"), n_samples=n_samples)) == warned
+        assert ("polynomial_regime" in codes(TANH, n_samples=n_samples)) == warned
+        assert "polynomial_regime" not in codes(LINEAR, n_samples=n_samples)
+
+    @pytest.mark.parametrize(("width", "warned"), [(8999, False), (9000, True)])
+    def test_polynomial_regime_by_width(self, width: float, warned: bool) -> None:
+        wide = {"kind": "random_features", "layers": [{"activation": "tanh", "width": width}]}
+        assert ("polynomial_regime" in codes(wide)) == warned
+
+    @pytest.mark.parametrize(("width", "warned"), [(99, True), (100, False)])
+    def test_narrow_features(self, width: float, warned: bool) -> None:
+        layers = [{"activation": "tanh", "width": 500}, {"activation": "tanh", "width": width}]
+        assert ("narrow_features" in codes({"kind": "random_features", "layers": layers})) == warned
+        assert ("narrow_features" in codes({"kind": "random_fourier", "frequencies": width / 2})) == warned
+        assert "narrow_features" not in codes({"kind": "random_projection", "width": width})
+
+    def test_scattered_lengths_of_kernels_whose_diagonal_depends_on_them(self) -> None:
+        cubic = kernel("polynomial", degree=3)
+        assert "scattered_lengths" in codes(cubic, 1e-3)
+        assert "scattered_lengths" not in codes(cubic, 10.0)  # the penalty drowns it
+        assert "scattered_lengths" not in codes(cubic, 1e-3, n_features=30_000, n_samples=40_000)
+        assert "scattered_lengths" not in codes(kernel("rbf"), 1e-3)
+        assert "scattered_lengths" not in codes(cubic, 0.0)  # no training error to be off
+        assert "scattered_lengths" not in codes(cubic, 1e-3, kind="sphere")
+
+    def test_small_train_error(self) -> None:
+        assert "small_train_error" in codes(TANH, 1e-8)
+        assert "small_train_error" not in codes(TANH, 0.0)
+        assert "small_train_error" not in codes(LINEAR, 1e-8, n_samples=100)
+
+    def test_signal_blocked(self) -> None:
+        even = {"kind": "random_features", "layers": [{"activation": "abs", "width": 500}]}
+        opened = {"kind": "random_features", "layers": [{"activation": "abs", "width": 500, "bias_variance": 0.1}]}
+        assert "signal_blocked" in codes(even)
+        assert "signal_blocked" not in codes(opened)
+        assert "signal_blocked" not in codes(even, target={"signal_variance": 0.0})
+        assert "signal_blocked" in codes(kernel("polynomial", degree=2, offset=0.0))
+        assert "signal_blocked" in codes(even, target={"mean": 1.0})  # the mean is learned, the signal is not
+
+    @pytest.mark.parametrize(
+        ("features", "learned"),
+        [
+            *((LINEAR, False), (TANH, False), (PROJECTION, False), (RELU, True), (FOURIER, True)),
+            *((kernel("rbf"), True), (kernel("ck", layers=[{"activation": "erf"}]), False)),
+        ],
+    )
+    def test_mean_without_intercept(self, features: Any, learned: bool) -> None:
+        target = {"mean": 2.0}
+        assert ("mean_without_intercept" in codes(features, target=target)) != learned
+        assert "mean_without_intercept" not in codes(features, target=target, fit_intercept=True)
+
+    def test_near_the_width_s_threshold(self) -> None:
+        features = {"kind": "random_features", "layers": [{"activation": "tanh", "width": 410}]}
+        assert "near_threshold" in codes(features, 0.0)
+        at = {"kind": "random_features", "layers": [{"activation": "tanh", "width": 400}]}
+        assert codes(at, 0.0) == {"interpolation_threshold"}
+
+
+@pytest.mark.parametrize(
+    ("features", "regime", "pointer", "way_out"),
+    [
+        (kernel("ntk", layers=[{"activation": "sign"}]), {}, "/model/features/kernel/layers/0/activation", "'ck'"),
+        (
+            {"kind": "random_features", "layers": [{"activation": {"kind": "ternary", "low": 0.9}, "width": 9}]},
+            {},
+            "/model/features/layers/0/activation/low",
+            "'sign'",
+        ),
+        (kernel("rbf"), {"kind": "sphere", "n_features": 2}, "/regime/n_features", "at least 3"),
+        (kernel("rbf"), {"kind": "sphere", "n_features": 24.5}, "/regime/n_features", "whole number"),
+        (
+            TANH,
+            {"covariance": {"kind": "explicit", "eigenvalues": [1.0]}},
+            "/regime/covariance/eigenvalues",
+            "discrete",
+        ),
+    ],
+)
+def test_refusals_point_to_the_part_at_fault(features: Any, regime: Any, pointer: str, way_out: str) -> None:
+    with pytest.raises(Refused) as caught:
+        answer(features, **regime)
+    assert caught.value.pointer == pointer
+    assert way_out in caught.value.detail
+
+
+def test_an_activation_spelt_as_an_object_has_the_same_key() -> None:
+    def spelt(activation: Any) -> str:
+        return key_of(request({"kind": "random_features", "layers": [{"activation": activation, "width": 100}]}))
+
+    assert spelt("leaky_relu") == spelt({"kind": "leaky_relu"}) == spelt({"kind": "leaky_relu", "negative_slope": 0.01})
+    assert spelt("leaky_relu") != spelt({"kind": "leaky_relu", "negative_slope": 0.02})
+    assert spelt("ternary") == spelt({"kind": "ternary", "high": 0.5})
+
+
+def test_the_ridges_of_random_features() -> None:
+    prediction = answer(TANH, 0.1)
+    assert prediction.effective.ridge is not None
+    assert prediction.effective.target_ridge is not None
+    penalty = prediction.effective.ridge * (1.0 - prediction.effective.df1 / 400.0)
+    assert abs(penalty / 0.1 - 1.0) < 1e-12
+    assert prediction.effective.target_ridge > prediction.effective.ridge
+    linear = answer(LINEAR, 0.1)
+    assert linear.effective.ridge == linear.effective.target_ridge
