@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 LARGEST = 1e100
 """No quantity exceeds this; squares and sums of admissible numbers then stay finite."""
@@ -30,5 +30,12 @@ def described(description: str, *, unit: str, example: Any, default: Any = ..., 
     return Field(default, description=description, examples=[example], json_schema_extra={"x-unit": unit}, **domain)
 
 
+def _as_integer(value: Any) -> Any:
+    """Take 3.0 for the whole number that it is, as JSON does."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_as_integer)]
+"""A whole number, however it is written."""
 Nonnegative = Annotated[float, Field(ge=0, le=LARGEST)]
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]

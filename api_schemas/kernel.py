@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from api_schemas.base import Schema, described
+from api_schemas.base import Schema, Whole, described
 from api_schemas.layer import MAX_LAYERS, InfiniteLayer
 
 LARGEST_SCALE = 1e6
@@ -35,7 +35,7 @@ class PolynomialKernel(Schema):
     """(offset + x.x'/d)^degree."""
 
     kind: Literal["polynomial"]
-    degree: int = described("The power.", unit="1", example=3, ge=1, le=30)
+    degree: Whole = described("The power.", unit="1", example=3, ge=1, le=30)
     offset: float = described(
         "The constant inside the power.", unit="1", example=1.0, default=1.0, ge=0, le=LARGEST_SCALE
     )

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from api_schemas.prediction import Prediction, PredictionRequest
 from workers.predictions import key_of, predict
@@ -185,6 +186,13 @@ def test_an_activation_spelt_as_an_object_has_the_same_key() -> None:
     assert spelt("leaky_relu") == spelt({"kind": "leaky_relu"}) == spelt({"kind": "leaky_relu", "negative_slope": 0.01})
     assert spelt("leaky_relu") != spelt({"kind": "leaky_relu", "negative_slope": 0.02})
     assert spelt("ternary") == spelt({"kind": "ternary", "high": 0.5})
+
+
+def test_a_whole_number_is_one_however_it_is_written() -> None:
+    keys = {key_of(request(kernel("polynomial", degree=degree))) for degree in (3, 3.0)}
+    assert len(keys) == 1
+    with pytest.raises(ValidationError, match="valid integer"):
+        request(kernel("polynomial", degree=2.5))
 
 
 def test_the_ridges_of_random_features() -> None:
