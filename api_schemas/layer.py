@@ -39,7 +39,7 @@ def bias_variance_field() -> Any:
 
 def width_field(description: str) -> Any:
     """Declare a field that counts features."""
-    return described(description, unit="features", example=600, gt=0, le=LARGEST_SIZE)
+    return described(description, unit="features", example=600, ge=1, le=LARGEST_SIZE)
 
 
 class Layer(Schema):

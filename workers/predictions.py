@@ -38,7 +38,12 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
     """
     equivalent, spectrum = _built(request)
     learner = request.model.learner
-    risks = LEARNERS[learner.kind].evaluate(equivalent, request.regime.n_samples, learner.penalty)
+    try:
+        risks = LEARNERS[learner.kind].evaluate(equivalent, request.regime.n_samples, learner.penalty)
+    except ArithmeticError:
+        raise _too_far_apart("/model") from None
+    if not np.isfinite(risks.df1 + risks.df2 + risks.residual):
+        raise _too_far_apart("/model")
     effective = Effective(
         ridge=_finite(risks.outer_ridge), target_ridge=_finite(risks.effective_ridge), df1=risks.df1, df2=risks.df2
     )
@@ -96,9 +101,7 @@ def _built(request: PredictionRequest) -> tuple[Equivalent, Spectrum | None]:
                     fit_intercept=model.fit_intercept,
                 )
     except ArithmeticError:
-        raise Refused(
-            "/regime", "its numbers lie too far apart for double precision; choose other units or sizes"
-        ) from None
+        raise _too_far_apart("/regime") from None
     except InadmissibleProblem as problem:
         raise _inadmissible(request, problem) from None
     _check_scales(request, equivalent)
@@ -151,6 +154,10 @@ def tables(equivalent: Equivalent) -> tuple[Modes, ...]:
     """Return the mode tables that an equivalent is made of."""
     families = getattr(equivalent, "families", None)
     return families if families is not None else (equivalent.modes,)  # type: ignore[attr-defined]
+
+
+def _too_far_apart(pointer: str) -> Refused:
+    return Refused(pointer, "its numbers lie too far apart for double precision; choose other units or sizes")
 
 
 def _unsupported(features: str, regime: str) -> Unsupported:

@@ -40,6 +40,7 @@ TARGETS = optional(
     signal_variance=NONNEGATIVE, alignment=ALIGNMENTS, nonlinear_variance=NONNEGATIVE, mean=st.floats(-1e50, 1e50)
 )
 LARGE = st.floats(1e-6, 1e6) | st.integers(1, 1000)
+WIDTHS = st.floats(1, 1e12) | st.integers(1, 1000)
 ACTIVATIONS = (
     st.sampled_from(get_args(ActivationName))
     | kind("leaky_relu", negative_slope=st.floats(0, 1))
@@ -52,7 +53,7 @@ INFINITE_LAYERS = some(
 )
 LAYERS = some(
     st.fixed_dictionaries(
-        {"activation": ACTIVATIONS, "width": LARGE},
+        {"activation": ACTIVATIONS, "width": WIDTHS},
         optional={"weight_variance": LARGE, "bias_variance": LARGE | st.just(0)},
     )
 )
@@ -67,8 +68,8 @@ KERNELS = st.one_of(
 FEATURES = st.one_of(
     kind("linear"),
     kind("random_features", {"layers": LAYERS}),
-    kind("random_fourier", {"frequencies": LARGE}, length_scale=LARGE),
-    kind("random_projection", {"width": LARGE}),
+    kind("random_fourier", {"frequencies": WIDTHS}, length_scale=LARGE),
+    kind("random_projection", {"width": WIDTHS}),
     kind("kernel", {"kernel": KERNELS}),
 )
 SIZES = st.integers(1, 10**12) | st.floats(0.5, 1e12)

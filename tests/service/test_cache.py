@@ -129,8 +129,8 @@ class TestEquivalentRequests:
             '{"regime": {"noise_variance": 0.25, "n_features": 400, "n_samples": 800, "kind": "regression"},'
             ' "model": {"learner": {"penalty": 0.1, "kind": "ridge"}, "features": {"kind": "linear"}}}',
             '{"model":{"learner":{"penalty":0.1}},"regime":{"kind":"regression","n_samples":800,"n_features":400,"noise_variance":0.25}}',
-            '{"model": {"features": {}, "fit_intercept": false, "learner": {"kind": "ridge", "penalty": 1e-1}}, "regime":'
-            ' {"kind": "regression", "n_samples": 8.0e2, "n_features": 400.0, "covariance": {"kind": "isotropic"},'
+            '{"model": {"features": {"kind": "linear"}, "fit_intercept": false, "learner": {"kind": "ridge", "penalty": 1e-1}},'
+            ' "regime": {"kind": "regression", "n_samples": 8.0e2, "n_features": 400.0, "covariance": {"kind": "isotropic"},'
             ' "target": {"mean": -0.0, "alignment": {"kind": "isotropic"}, "signal_variance": 1}, "noise_variance": 0.250}}',
             '\n\t{"\\u006dodel": {"learner": {"kind": "r\\u0069dge", "penalty": 0.1}}, "regime": {"kind": "regression",'
             ' "n_samples": 800, "n_features": 400, "noise_variance": 25e-2}}\r\n ',

@@ -345,7 +345,7 @@ class TestThreshold:
         assert prediction["phase"] == "threshold"
         assert [prediction[name] for name in ERRORS] == [None] * 5
         assert prediction["estimator_norm_squared"] is None
-        assert prediction["effective"] == {"ridge": 0.0, "df1": 400.0, "df2": 400.0}
+        assert prediction["effective"] == {"ridge": 0.0, "target_ridge": 0.0, "df1": 400.0, "df2": 400.0}
         (warning,) = prediction["warnings"]
         assert warning["code"] == "interpolation_threshold"
         assert "0.125 / sqrt(penalty)" in warning["detail"]

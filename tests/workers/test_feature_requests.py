@@ -204,3 +204,22 @@ def test_the_ridges_of_random_features() -> None:
     assert prediction.effective.target_ridge > prediction.effective.ridge
     linear = answer(LINEAR, 0.1)
     assert linear.effective.ridge == linear.effective.target_ridge
+
+
+def test_absurd_layers_have_an_answer_or_are_refused() -> None:
+    """Found by fuzzing: many layers of huge biases, next to widths of one, took the chain out of double precision."""
+    kinds = ["sign", "leaky_relu", "leaky_relu", "gelu", "tanh", "ternary", "relu", "quadratic", "abs", "leaky_relu"]
+    layers = [
+        {"activation": kind, "width": 1.0 if place % 2 else 1e12, "weight_variance": 1e6, "bias_variance": 1e6}
+        for place, kind in enumerate(kinds)
+    ]
+    for depth in range(1, len(layers) + 1):
+        for penalty in (0.0, 1e-100, 1e16, 1e100):
+            try:
+                prediction = answer({"kind": "random_features", "layers": layers[:depth]}, penalty, n_samples=5e11)
+            except Refused as refusal:
+                assert "double precision" in refusal.detail or "nothing is left" in refusal.detail
+            else:
+                assert prediction.status in ("converged", "divergent", "not_converged")
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        request({"kind": "random_features", "layers": [{"activation": "relu", "width": 0.5}]})

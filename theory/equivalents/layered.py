@@ -163,6 +163,7 @@ class LayeredEquivalent:
     def _state(self, inner: Any, memory: list[Any]) -> ChainState:
         """Run the chain from the innermost ridge, a float or an array; ``memory`` warm-starts the layers' own roots."""
         xi, m = self.modes.eigenvalues, self.modes.multiplicities
+        inner = inner if np.ndim(inner) else np.float64(inner)  # whose overflow is infinite rather than an exception
         column = inner[..., None] if np.ndim(inner) else inner
         resolvent = 1.0 / (xi + column)
         kept = xi * resolvent
