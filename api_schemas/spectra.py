@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from typing_extensions import TypeAliasType
 
-from api_schemas.base import LARGEST, Schema, described
+from api_schemas.base import LARGEST, Schema, Whole, described
 from api_schemas.features import Features, LinearFeatures
 from api_schemas.model import Learner
 from api_schemas.prediction import PredictionWarning, Source
@@ -59,7 +59,7 @@ class SpectrumModel(Schema):
 class Grid(Schema):
     """Where the density is given: from end to end of each interval of the support, closer together near the ends."""
 
-    num: int = described(
+    num: Whole = described(
         "Number of points; every interval of the support gets at least 3. 0 for no density.",
         unit="points",
         example=1000,
@@ -101,7 +101,7 @@ class MomentStatistic(Schema):
     """The sum of eigenvalue^order."""
 
     name: Literal["moment"]
-    order: int = described("The power.", unit="1", example=2, ge=1, le=MAX_ORDER)
+    order: Whole = described("The power.", unit="1", example=2, ge=1, le=MAX_ORDER)
 
 
 class EffectiveDimensionStatistic(Schema):
@@ -124,11 +124,14 @@ class ExpressionStatistic(Schema):
     )
 
 
-def _statistic(value: Any) -> Any:
-    """Tell statistics apart: by name, or as an expression."""
-    if not isinstance(value, dict):
-        return getattr(value, "name", "expression")
-    return value["name"] if isinstance(value.get("name"), str) else "expression"
+AN_EXPRESSION = "an expression instead"
+
+
+def name(value: Any) -> Any:
+    """Tell statistics apart: by name, or as an expression; named like the field, for messages that say where it is."""
+    if isinstance(value, dict):
+        return value["name"] if isinstance(value.get("name"), str) else AN_EXPRESSION
+    return getattr(value, "name", AN_EXPRESSION) if isinstance(value, Schema) else None
 
 
 Statistic = TypeAliasType(
@@ -138,8 +141,8 @@ Statistic = TypeAliasType(
         | Annotated[TraceInverseStatistic, Tag("trace_inverse")]
         | Annotated[MomentStatistic, Tag("moment")]
         | Annotated[EffectiveDimensionStatistic, Tag("effective_dimension")]
-        | Annotated[ExpressionStatistic, Tag("expression")],
-        Discriminator(_statistic),
+        | Annotated[ExpressionStatistic, Tag(AN_EXPRESSION)],
+        Discriminator(name),
     ],
 )
 

@@ -13,14 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api_schemas.prediction import PredictionRequest
+from api_schemas.base import Schema
 from api_schemas.problem import Problem
+from service.answering import Answerer
 from service.cache import MemoryCache
+from service.computations import COMPUTATIONS
 from service.edge import Edge
 from service.jobs import Jobs
 from service.keys import KeyStore
 from service.logs import AccessLog
-from service.predicting import Predictor
 from service.problems import (
     ProblemException,
     handle_http_exception,
@@ -28,7 +29,7 @@ from service.problems import (
     handle_unexpected,
 )
 from service.rate_limits import RateLimits
-from service.routes import catalogue, docs, health, jobs, predictions
+from service.routes import catalogue, docs, health, jobs, predictions, spectra
 from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers.catalogue import catalogue as describe_everything
@@ -72,9 +73,9 @@ def create_app(settings: Settings, *, cache_url: str, queue_url: str) -> Edge:
     app = api(lifespan=lifespan)
     app.state.shared_cache = shared
     app.state.jobs = Jobs(queue_url, timeout=settings.redis_timeout)
-    app.state.predictor = predictor = Predictor(settings, memory, shared, app.state.jobs)
+    app.state.answerer = answerer = Answerer(settings, memory, shared, app.state.jobs)
     return Edge(
-        app, settings=settings, cache=memory, predictor=predictor, keys=keys, limits=limits, access_log=access_log
+        app, settings=settings, cache=memory, answerer=answerer, keys=keys, limits=limits, access_log=access_log
     )
 
 
@@ -100,7 +101,7 @@ def api(lifespan: Any = None) -> FastAPI:
             Exception: handle_unexpected,
         },
     )
-    for module in (predictions, jobs, catalogue, health, docs):
+    for module in (predictions, spectra, jobs, catalogue, health, docs):
         app.include_router(module.router)
     app.state.catalogue = describe_everything(VERSION).model_dump_json().encode()
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
@@ -129,7 +130,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
             separate_input_output_schemas=False,
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (PredictionRequest, Problem):
+        read_raw: list[type[Schema]] = [computation.schema for computation in COMPUTATIONS.values()]
+        read_raw.append(Problem)
+        for model in read_raw:
             definition = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(definition.pop("$defs", {}))
             schemas[model.__name__] = definition

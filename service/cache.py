@@ -18,11 +18,17 @@ def whole_head(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 class Entry:
-    """One answer, ready to send."""
+    """One answer, ready to send.
+
+    Args:
+        key: its content address.
+        body: in JSON.
+        more_headers: beside those that name its content.
+    """
 
     __slots__ = ("body", "digests", "etag", "headers", "hit_head", "hit_headers", "key")
 
-    def __init__(self, key: str, body: bytes) -> None:
+    def __init__(self, key: str, body: bytes, more_headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         self.key = key
         self.body = body
         self.etag = f'"{key}"'.encode()
@@ -30,6 +36,7 @@ class Entry:
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
             (b"etag", self.etag),
+            *more_headers,
         )
         self.hit_headers = (*self.headers, HIT)
         self.hit_head = whole_head(self.hit_headers)

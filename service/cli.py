@@ -1,4 +1,4 @@
-"""The command line: ``foretell serve``, ``foretell worker``, ``foretell predict``, ``foretell keys``.
+"""The command line: ``foretell serve``, ``foretell worker``, ``predict``, ``spectrum``, ``keys``.
 
 Exit codes: 0 answered; 1 answered, but there is no finite error or the solver did not converge; 2 the request or the
 command line is not admissible; 3 the service cannot start.
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api_schemas.prediction import Prediction
+from api_schemas.spectra import Spectrum
 from service.problems import ProblemException
 from service.settings import Settings, UnsafeConfiguration
 
@@ -118,28 +119,39 @@ def predict(
     Example: echo '{"model": {"learner": {"kind": "ridge", "penalty": 0.1}}, "regime": {"kind": "regression",
     "n_samples": 800, "n_features": 400, "noise_variance": 0.25}}' | foretell predict -
     """
-    from service.predicting import parse, solve
-    from workers.predictions import key_of
+    from service.computations import PREDICTIONS
 
-    try:
-        body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        _fail(f"cannot read {file}: {error.strerror}", code=2)
-    try:
-        request = parse(body)
-        answer = solve(request, key_of(request))
-    except ProblemException as problem:
-        if as_json:
-            sys.stdout.write(problem.body().decode() + "\n")
-            raise typer.Exit(2) from None
-        lines = [f"{error.pointer or '(whole body)'}: {error.detail}" for error in problem.errors] or [problem.detail]
-        _fail("\n  ".join([problem.problem().title + ":", *lines]), code=2)
+    answer = _answer(file, PREDICTIONS, as_json=as_json)
     prediction = Prediction.model_validate_json(answer)
     if as_json:
         sys.stdout.write(answer.decode() + "\n")
     else:
         _print(prediction)
     raise typer.Exit(0 if prediction.status == "converged" else 1)
+
+
+@app.command()
+def spectrum(
+    file: Annotated[str, typer.Argument(help="A JSON file with a spectrum request, or - for standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as the service would send it.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the density as CSV, one row a point.")] = False,
+) -> None:
+    """Work out the spectrum of a random matrix here and now, without a server; the answer is the same.
+
+    Example: echo '{"matrix": "sample_covariance", "regime": {"kind": "regression", "n_samples": 800,
+    "n_features": 400}}' | foretell spectrum -
+    """
+    from service.computations import SPECTRA, density_table
+
+    answer = _answer(file, SPECTRA, as_json=as_json)
+    found = Spectrum.model_validate_json(answer)
+    if as_csv:
+        sys.stdout.write(density_table(answer).decode().replace("\r\n", "\n"))
+    elif as_json:
+        sys.stdout.write(answer.decode() + "\n")
+    else:
+        _print_spectrum(found)
+    raise typer.Exit(0 if found.status == "converged" else 1)
 
 
 @keys_app.command("add")
@@ -194,6 +206,26 @@ def version() -> None:
     typer.echo(VERSION)
 
 
+def _answer(file: str, computation: Any, *, as_json: bool) -> bytes:
+    """Answer the request in a file, or print the problem with it and leave."""
+    from service.answering import solve
+    from service.parsing import parse
+
+    try:
+        body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        _fail(f"cannot read {file}: {error.strerror}", code=2)
+    try:
+        request = parse(body, computation.schema)
+        return solve(computation, request, computation.key_of(request))
+    except ProblemException as problem:
+        if as_json:
+            sys.stdout.write(problem.body().decode() + "\n")
+            raise typer.Exit(2) from None
+        lines = [f"{error.pointer or '(whole body)'}: {error.detail}" for error in problem.errors] or [problem.detail]
+        _fail("\n  ".join([problem.problem().title + ":", *lines]), code=2)
+
+
 def _settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
@@ -242,4 +274,33 @@ def _print(prediction: Prediction) -> None:
         table.add_row(name, "-" if value is None else f"{value:.8g}" if isinstance(value, float) else str(value))
     console.print(table)
     for warning in prediction.warnings:
+        console.print(f"[yellow]{warning.code}[/yellow]: {warning.detail}")
+
+
+def _print_spectrum(found: Spectrum) -> None:
+    console = Console(highlight=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_row("status", found.status)
+    table.add_row("dimension", f"{found.dimension:.8g}")
+    for low, high in found.support:
+        table.add_row("support", f"{low:.8g} to {high:.8g}")
+    for atom in found.atoms:
+        table.add_row("atom", f"{atom.mass:.8g} at {atom.at:.8g}")
+    for outlier in found.outliers:
+        at = "-" if outlier.at is None else f"{outlier.at:.8g}"
+        alignment = "" if outlier.alignment is None else f", alignment {outlier.alignment:.6g}"
+        table.add_row(f"outlier ({outlier.origin})", f"{at}{alignment}" if outlier.visible else f"hidden at {at}")
+    for real, imaginary in found.stieltjes:
+        table.add_row("transform", f"{real:.8g} {imaginary:+.8g} i")
+    for statistic in found.statistics:
+        values = (statistic.per_dimension, statistic.mean_correction, statistic.standard_deviation)
+        limit, mean, deviation = ("-" if value is None else f"{value:.8g}" for value in values)
+        table.add_row(
+            statistic.name or statistic.expression, f"{limit} a dimension, mean {mean}, deviation {deviation}"
+        )
+    table.add_row("density", f"{len(found.density.x)} points; --csv prints them")
+    console.print(table)
+    for warning in found.warnings:
         console.print(f"[yellow]{warning.code}[/yellow]: {warning.detail}")

@@ -1,12 +1,11 @@
-"""The outermost ASGI layer: request ids, keys, limits, body bounds, metrics and logs, and the answers to predictions.
+"""The outermost ASGI layer: request ids, keys, limits, body bounds, metrics and logs, and the answers to computations.
 
-A prediction request whose body was answered before is found by the body's digest and answered without being parsed;
-authorisation and rate limits come first. Other prediction requests are answered here too, past the machinery of routes,
-which would take longer than to solve them. Everything else goes on to FastAPI, with the body read and bounded.
+A request for a computation whose body was answered before is found by the body's digest and answered without being parsed;
+authorisation and rate limits come first. Other such requests are answered here too, past the machinery of routes, which
+would take longer than to solve a prediction. Everything else goes on to FastAPI, with the body read and bounded.
 """
 
 import asyncio
-import hashlib
 import itertools
 import secrets
 import time
@@ -16,14 +15,15 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
+from service.answering import Answerer
 from service.cache import Entry, MemoryCache, whole_head
+from service.computations import COMPUTATIONS, Computation
 from service.http_protocol import SEND_WHOLE
 from service.keys import KeyStore
 from service.logs import AccessLog
-from service.predicting import Predictor
 from service.problems import MEDIA_TYPE, ProblemException, unexpected
 from service.rate_limits import RateLimits
-from service.routes import predictions
+from service.replying import JSON_TYPES, reply
 from service.settings import Settings
 
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs"})
@@ -40,7 +40,7 @@ class Edge:
         app: the FastAPI application.
         settings: of the service.
         cache: answers in memory.
-        predictor: answers what is not there.
+        answerer: answers what is not there.
         keys: API keys, or None when none are asked for.
         limits: rate limits, or None.
         access_log: where requests are noted.
@@ -52,14 +52,14 @@ class Edge:
         *,
         settings: Settings,
         cache: MemoryCache,
-        predictor: Predictor,
+        answerer: Answerer,
         keys: KeyStore | None,
         limits: RateLimits | None,
         access_log: AccessLog,
     ) -> None:
         self._app = app
         self._cache = cache
-        self._predictor = predictor
+        self._answerer = answerer
         self._keys = keys
         self._limits = limits
         self._guarded = keys is not None or limits is not None
@@ -70,7 +70,7 @@ class Edge:
         self._log_others = settings.access_log != "off" and not quiet
         self._id_prefix = secrets.token_hex(6)
         self._id_counter = itertools.count()
-        self._hits = metrics.HitMeter("POST", predictions.PATH)
+        self._hits = {path: metrics.HitMeter("POST", path) for path in COMPUTATIONS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -103,13 +103,14 @@ class Edge:
                 return
             except _Disconnected:
                 return
-        if path == predictions.PATH and scope["method"] == "POST":
-            digest = hashlib.blake2b(body, digest_size=32).digest()
+        computation = COMPUTATIONS.get(path)
+        if computation is not None and scope["method"] == "POST":
+            digest = computation.digest(body)
             entry = self._cache.by_digest(digest)
-            if entry is not None and _plain(headers):
+            if entry is not None and _plain(headers, computation):
                 await self._send_hit(entry, scope, send, started)
             else:
-                await self._predict(scope, headers, body, digest, receive, send, started)
+                await self._answer(computation, scope, headers, body, digest, receive, send, started)
             return
         await self._pass_on(scope, receive, send, body, started)
 
@@ -123,14 +124,15 @@ class Edge:
         Returns:
             None where there is none, or where keys or limits, which may have to be asked for elsewhere, come first.
         """
-        if scope["path"] != predictions.PATH or scope["method"] != "POST" or self._guarded:
+        computation = COMPUTATIONS.get(scope["path"])
+        if computation is None or scope["method"] != "POST" or self._guarded:
             return None
         started = time.perf_counter()
-        entry = self._cache.by_digest(hashlib.blake2b(body, digest_size=32).digest())
+        entry = self._cache.by_digest(computation.digest(body))
         if entry is None:
             return None
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if not _plain(headers):
+        if not _plain(headers, computation):
             return None
         scope["request_id"] = self._request_id(headers)
         self._account_hit(scope, started)
@@ -144,15 +146,16 @@ class Edge:
         self._account_hit(scope, started)
 
     def _account_hit(self, scope: Scope, started: float) -> None:
-        self._hits.add(time.perf_counter() - started)
+        self._hits[scope["path"]].add(time.perf_counter() - started)
         if self._log_hits:
             self._log_request(scope, 200, started, source="memory")
 
     def _request_id(self, headers: dict[bytes, bytes]) -> str:
         return _given_id(headers) or f"{self._id_prefix}{next(self._id_counter):08x}"
 
-    async def _predict(
+    async def _answer(
         self,
+        computation: Computation,
         scope: Scope,
         headers: dict[bytes, bytes],
         body: bytes,
@@ -162,17 +165,17 @@ class Edge:
         started: float,
     ) -> None:
         try:
-            reply = await predictions.reply(self._predictor, headers, body, digest)
+            answer = await reply(self._answerer, computation, headers, body, digest)
         except ProblemException as problem:
             await self._refuse(problem, scope, receive, send, started)
         except Exception as error:
             await self._refuse(unexpected(error, scope), scope, receive, send, started)
         else:
-            reply.headers.append((b"x-request-id", scope["request_id"].encode()))
-            if reply.status != 200 or not _sent_whole(scope, whole_head(reply.headers), reply.body):
-                await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-                await send({"type": "http.response.body", "body": reply.body})
-            self._account(scope, "POST", reply.status, started, route=predictions.PATH, source=reply.source)
+            answer.headers.append((b"x-request-id", scope["request_id"].encode()))
+            if answer.status != 200 or not _sent_whole(scope, whole_head(answer.headers), answer.body):
+                await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+                await send({"type": "http.response.body", "body": answer.body})
+            self._account(scope, "POST", answer.status, started, route=computation.path, source=answer.source)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, body: bytes, started: float) -> None:
         method = scope["method"]
@@ -291,8 +294,8 @@ class Edge:
         source: str | None = None,
     ) -> None:
         if route is None:
-            known = scope["path"] == predictions.PATH
-            route = predictions.PATH if known else getattr(scope.get("route"), "path", None) or "other"
+            path = scope["path"]
+            route = path if path in COMPUTATIONS else getattr(scope.get("route"), "path", None) or "other"
         metrics.labelled(metrics.REQUESTS, method if method in _METHODS else "other", route, str(status)).inc()
         metrics.labelled(metrics.LATENCY, route).observe(time.perf_counter() - started)
         if self._log_others:
@@ -329,14 +332,15 @@ def _sent_whole(scope: Scope, head: bytes, body: bytes) -> bool:
     return send_whole is not None and send_whole(head, body)
 
 
-def _plain(headers: dict[bytes, bytes]) -> bool:
-    """Whether a request asks for nothing but the answer: no revalidation, no bypass, the usual content type."""
+def _plain(headers: dict[bytes, bytes], computation: Computation) -> bool:
+    """Whether a request asks for nothing but the answer: no revalidation, no bypass, the usual content types."""
     return (
-        headers.get(b"content-type") in predictions.JSON_TYPES
+        headers.get(b"content-type") in JSON_TYPES
         and b"if-none-match" not in headers
         and b"cache-control" not in headers
         and b"prefer" not in headers
         and b"content-encoding" not in headers
+        and (computation.tabulate is None or b"csv" not in headers.get(b"accept", b"").lower())
     )
 
 

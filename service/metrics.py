@@ -23,9 +23,10 @@ SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
 
 REQUESTS = Counter("foretell_requests_total", "Requests answered.", ["method", "route", "status"])
 LATENCY = Histogram("foretell_request_seconds", "Time from headers to last byte.", ["route"], buckets=SECONDS)
-CACHE = Counter("foretell_cache_total", "Predictions by where the answer came from.", ["source"])
-SOLVE_SECONDS = Histogram("foretell_solve_seconds", "Time to work out one prediction.", buckets=SECONDS)
+CACHE = Counter("foretell_cache_total", "Answers by where they came from.", ["source"])
+SOLVE_SECONDS = Histogram("foretell_solve_seconds", "Time to work out one answer.", buckets=SECONDS)
 PREDICTIONS = Counter("foretell_predictions_total", "Predictions worked out.", ["status"])
+SPECTRA = Counter("foretell_spectra_total", "Spectra worked out.", ["status"])
 MEMORY_CACHE_BYTES = Gauge("foretell_memory_cache_bytes", "Answers held in memory.", multiprocess_mode="livesum")
 MEMORY_CACHE_ENTRIES = Gauge("foretell_memory_cache_entries", "Answers held in memory.", multiprocess_mode="livesum")
 REDIS_UP = Gauge(

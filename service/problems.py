@@ -159,9 +159,14 @@ def unexpected(error: Exception, scope: Mapping[str, Any]) -> ProblemException:
 
 
 def _place(item: Any) -> tuple[str | int, ...]:
-    """Return where an error lies; one about which member of a union is meant lies at its field ``kind``."""
+    """Return where an error lies; one about which member of a union is meant lies at the field that tells."""
     location: tuple[str | int, ...] = item["loc"]
-    return (*location, "kind") if item["type"] == "union_tag_invalid" else location
+    return (*location, _discriminator(item)) if item["type"] == "union_tag_invalid" else location
+
+
+def _discriminator(item: Any) -> str:
+    """Return the name of the field by which the members of a union are told apart."""
+    return str(item.get("ctx", {}).get("discriminator", "kind")).strip("'").removesuffix("()")
 
 
 def _pointer(location: tuple[str | int, ...], body: Any) -> str:
@@ -197,12 +202,19 @@ def _sentence(item: Any) -> str:
         "model_type": f"must be an object{got}",
         "model_attributes_type": f"must be an object{got}",
         "dict_type": f"must be an object{got}",
-        "too_short": f"must have at least {context.get('min_length')} entry",
+        "too_short": f"must have at least {_count(context.get('min_length'), 'entry', 'entries')}",
+        "too_long": f"must have at most {_count(context.get('max_length'), 'entry', 'entries')}",
+        "string_too_short": f"must have at least {_count(context.get('min_length'), 'character', 'characters')}",
+        "string_too_long": f"must have at most {_count(context.get('max_length'), 'character', 'characters')}",
         "literal_error": f"must be {context.get('expected')}{got}",
         "union_tag_invalid": f"must be one of {context.get('expected_tags')}, got '{str(context.get('tag'))[:MAX_ECHO]}'",
-        "union_tag_not_found": "must be an object with a field 'kind'",
+        "union_tag_not_found": f"must be an object with a field '{_discriminator(item)}'",
     }
     return rules.get(item["type"], str(item["msg"]))
+
+
+def _count(number: Any, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 def _number(value: Any) -> str:

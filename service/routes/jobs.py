@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 
 from api_schemas.job import Job
+from service.answering import Answerer
 from service.jobs import Jobs
-from service.predicting import Predictor
 from service.responses import problem_responses
 
 router = APIRouter(tags=["jobs"])
@@ -27,6 +27,6 @@ async def read_job(
     jobs: Jobs = request.app.state.jobs
     job = await jobs.read(job_id)
     if job.result is not None:
-        predictor: Predictor = request.app.state.predictor
-        predictor.keep(job.result)
+        answerer: Answerer = request.app.state.answerer
+        answerer.keep(job.result)
     return job

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import redis
 
-from service import predicting
+from service import answering
 from service.app import create_app
 from service.cache import ENTRY_OVERHEAD, MAX_DIGESTS, Entry, MemoryCache
 from service.embedded import EmbeddedValkey
@@ -168,13 +168,13 @@ class TestRepeatedBodies:
     def parsed(self, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         """Every body that the service has parsed."""
         bodies: list[bytes] = []
-        parse = predicting.parse
+        parse = answering.parse
 
-        def noting(body: bytes) -> Any:
+        def noting(body: bytes, *schema: Any) -> Any:
             bodies.append(body)
-            return parse(body)
+            return parse(body, *schema)
 
-        monkeypatch.setattr(predicting, "parse", noting)
+        monkeypatch.setattr(answering, "parse", noting)
         return bodies
 
     @staticmethod

@@ -20,7 +20,7 @@ Values = npt.NDArray[Any]
 LONGEST = 500
 """Characters of an expression."""
 MOST_NODES = 200
-DEEPEST = 100
+DEEPEST = 60
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "arctan": np.arctan,

@@ -40,7 +40,7 @@ class Stretch:
         rest = np.cos(0.5 * angles) ** 2
         width = self.right - self.left
         plain = np.where(share < 0.5, self.left + width * share, self.right - width * rest)
-        return np.where(self.logarithmic, np.where(rest == 0.0, self.right, stretched), plain)
+        return np.where(self.logarithmic, np.where(share == 1.0, self.right, stretched), plain)
 
     def slopes(self, angles: Array) -> Array:
         """Return dx/dangle."""

@@ -1,9 +1,10 @@
 """From the spectral variable to u: on the support, off it, and anywhere in the complex plane, each point certified.
 
 On the support u lies on the curve of :mod:`theory.spectra.subordination`, along which x increases: a table of the curve
-brackets every point, and Newton's method starts from it. In the upper half plane any u there with x(u) = z is the one
-sought, because x is one to one where its values have positive imaginary part. What Newton's method does not reach is found
-by bisection along the curve or, above it, along its level lines, on which the real part increases too.
+brackets every point, and Newton's method starts from it. Any u in the upper half plane with x(u) = z, z there or on the
+support, is the one sought, because x is one to one where its values have no negative imaginary part. What Newton's method
+does not reach is found by bisection along the curve or, above it, along its level lines, on which the real part increases
+too.
 """
 
 from dataclasses import dataclass
@@ -64,10 +65,14 @@ def solve_on_support(
     low, high = table.a[cell - 1], table.a[cell]
     u = np.interp(place, table.place, table.a) + 1j * np.interp(place, table.place, table.b)
     at_edge = (x <= edges[which, 0]) | (x >= edges[which, 1])
+    start = u
     u, good = _newton(law, u, x.astype(complex))
-    slack = 1e-6 * (high - low)
-    good &= (u.real >= low - slack) & (u.real <= high + slack) & (u.imag > 0.0)
-    lost = np.flatnonzero(~good & ~at_edge)
+    lost = np.flatnonzero(~(good & (u.imag > 0.0)) & ~at_edge)
+    if lost.size:
+        # Where the curve is so low that its height is rounding, from above it.
+        above = start[lost].real + 1j * np.maximum(start[lost].imag, 0.3 * np.abs(start[lost]))
+        u[lost], good = _newton(law, above, x[lost].astype(complex))
+        lost = lost[~(good & (u[lost].imag > 0.0))]
     if lost.size:
         u[lost] = _bisect_along_curve(law, x[lost], low[lost], high[lost])
         u[lost[~_certified(law, u[lost], x[lost].astype(complex))]] = np.nan
@@ -180,7 +185,8 @@ def _newton(law: Subordination, u: ComplexArray, z: ComplexArray) -> tuple[Compl
 def _certified(law: Subordination, u: ComplexArray, z: ComplexArray) -> npt.NDArray[np.bool_]:
     """Whether x(u) = z within what bisection can reach: the last place of both parts of u."""
     image, slope = law.image_and_slope(u)
-    return np.asarray(np.abs(image - z) <= RESIDUAL * (np.abs(u) * (1.0 + np.abs(slope)) + np.abs(z)))
+    small = np.abs(image - z) <= RESIDUAL * (np.abs(u) * (1.0 + np.abs(slope)) + np.abs(z))
+    return np.asarray(small & (u.imag > 0.0))
 
 
 def _bisect_along_curve(law: Subordination, x: Array, low: Array, high: Array) -> ComplexArray:

@@ -35,8 +35,8 @@ PIECES = 16
 NARROWINGS = 5
 WITHIN = 200
 """Points of each interval at which a gap in it would show."""
-VISIBLE = 1e-7
-"""Share of an imaginary part in a value above which it is not rounding."""
+VISIBLE = 3e-5
+"""Share of an imaginary part in a value that it exceeds inside the support, and falls below within 1e-9 outside."""
 
 
 def wide_kernel_law(modes: Spectrum, *, tail: float, n_samples: float) -> Law:

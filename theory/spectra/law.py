@@ -215,12 +215,21 @@ def affine(law: Law, *, scale: float, shift: float = 0.0, dimension: float | Non
     def back(x: Array) -> Array:
         return (x - shift) / scale
 
+    support = scale * law.support + shift
+
+    def inside(x: Array, which: Indices) -> Array:
+        # Ends go back to ends, whatever the rounding.
+        low, high = law.support[which].T
+        return np.where(
+            x <= support[which, 0], low, np.where(x >= support[which, 1], high, np.clip(back(x), low, high))
+        )
+
     return Law(
         dimension=law.dimension if dimension is None else dimension,
-        support=scale * law.support + shift,
+        support=support,
         masses=law.masses,
         atoms=tuple((scale * at + shift, mass) for at, mass in law.atoms),
-        density_at=lambda x, which: law.density_at(np.clip(back(x), *law.support[which].T), which) / scale,
+        density_at=lambda x, which: law.density_at(inside(x, which), which) / scale,
         transform_above=lambda z: law.transform_above((z - shift) / scale) / scale,
         transform_outside=lambda x: law.transform_outside(back(x)) / scale,
         unbounded=law.unbounded,

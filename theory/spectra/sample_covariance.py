@@ -26,12 +26,12 @@ MERGE = 1e-14
 class SampleCovariance:
     """A population and a number of samples, with the map that solves for everything.
 
-    All lengths are in units of ``unit``, the largest eigenvalue.
+    All lengths are in units of ``unit``, a power of 2 about the largest eigenvalue, so that nothing is rounded by it.
 
     Attributes:
         dimension: p, the number of population eigenvalues, zeros included.
         n_samples: n.
-        unit: the largest eigenvalue, in the units of the input.
+        unit: in the units of the input.
         law: the map x(u) of the positive eigenvalues.
         null_share: share of the population eigenvalues that are 0.
     """
@@ -109,12 +109,13 @@ def sample_covariance(spectrum: Spectrum, n_samples: float) -> SampleCovariance:
     eigenvalues, counts = eigenvalues[positive], counts[positive]
     if eigenvalues.size == 0:
         raise InadmissibleProblem("all population eigenvalues are 0, and so are the sample's; give a positive one")
-    unit = float(eigenvalues[-1])
-    if unit > SPAN * eigenvalues[0]:
+    largest = float(eigenvalues[-1])
+    if largest > SPAN * eigenvalues[0]:
         raise InadmissibleProblem(
-            f"positive eigenvalues may span a factor of {SPAN:g}, got {eigenvalues[0]:.3g} and {unit:.3g};"
+            f"positive eigenvalues may span a factor of {SPAN:g}, got {eigenvalues[0]:.3g} and {largest:.3g};"
             " write the smallest as 0"
         )
+    unit = 2.0 ** np.floor(np.log2(largest))
     first = np.concatenate([[True], np.diff(eigenvalues) > MERGE * eigenvalues[1:]])
     groups = np.flatnonzero(first)
     weights = np.add.reduceat(counts, groups) / dimension
@@ -122,7 +123,7 @@ def sample_covariance(spectrum: Spectrum, n_samples: float) -> SampleCovariance:
     return SampleCovariance(
         dimension=dimension,
         n_samples=float(n_samples),
-        unit=unit,
+        unit=float(unit),
         law=Subordination(atoms=means, weights=weights, aspect=dimension / n_samples),
         null_share=null_share,
     )

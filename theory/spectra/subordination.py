@@ -77,6 +77,15 @@ class Subordination:
                 slope[part] = first - 2.0 * height**2 * (square @ masses) - 2j * height * (scaled @ masses)
         return np.asarray(u * (1.0 + image)), np.asarray(1.0 - slope)
 
+    def pull(self, u: ComplexArray) -> Array:
+        """Return sum v / |u - t|^2, which is below 1 exactly where x maps one to one."""
+        return np.concatenate(
+            [
+                (1.0 / np.abs(part[:, None] - self.atoms) ** 2) @ self.masses
+                for part in np.array_split(u, 1 + u.size * self.atoms.size // CELLS)
+            ]
+        )
+
     def slope(self, u: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return x'(u) = 1 - sum v / (u - t)^2."""
         return 1.0 - self._sum(u, self.masses, 2)

@@ -1,0 +1,177 @@
+"""How a computation is answered: parsed, looked up, worked out once for all who ask, kept."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from api_schemas.base import Schema
+from api_schemas.job import Job
+from api_schemas.prediction import Prediction
+from service import metrics
+from service.cache import Entry, MemoryCache
+from service.computations import PREDICTIONS, Computation, refusals
+from service.jobs import Jobs
+from service.parsing import parse
+from service.problems import ProblemException
+from service.settings import Settings
+from service.shared_cache import SharedCache
+
+log = structlog.get_logger("foretell.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer and where it came from: memory, redis, solved, or shared with a concurrent request."""
+
+    entry: Entry
+    source: str
+
+
+class Answerer:
+    """Answers requests for any computation from raw bodies.
+
+    Args:
+        settings: of the service.
+        memory: answers of this process.
+        shared: answers of all processes.
+        jobs: the queue, for those who would rather not wait.
+    """
+
+    def __init__(self, settings: Settings, memory: MemoryCache, shared: SharedCache, jobs: Jobs) -> None:
+        self._time_limit = settings.time_limit
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="solve")
+        self._memory = memory
+        self._shared = shared
+        self._jobs = jobs
+        self._under_way: dict[str, asyncio.Future[Entry]] = {}
+
+    async def answer(
+        self, computation: Computation, body: bytes, digest: bytes | None, *, fresh: bool = False
+    ) -> Answer:
+        """Answer a raw request body.
+
+        Args:
+            computation: that is asked for.
+            body: as it came.
+            digest: of the body, remembered for the next time.
+            fresh: work it out even if the answer is known.
+
+        Raises:
+            ProblemException: the body is refused, or the answer took too long.
+        """
+        if len(body) <= computation.inline_bytes:
+            # Under two milliseconds of work that nothing could interrupt; Redis has a time limit of its own.
+            request, key = _parse_with_key(computation, body)
+            answer = await self._find(computation, request, key, fresh=fresh, inline=True)
+        else:
+            answer = await self._answer_in_thread(computation, body, fresh=fresh)
+        if digest is not None:
+            self._memory.remember(digest, answer.entry)
+        return answer
+
+    async def queue(self, body: bytes) -> Job:
+        """Queue the raw body of a prediction request, to be answered later.
+
+        Raises:
+            ProblemException: the body is refused, or there is no queue at present.
+        """
+        if len(body) <= PREDICTIONS.inline_bytes:
+            request, key = _parse_with_key(PREDICTIONS, body)
+            PREDICTIONS.check(request)
+        else:
+            request, key = await self._in_thread(_parse_with_key, PREDICTIONS, body)
+            await self._in_thread(PREDICTIONS.check, request)
+        return await self._jobs.submit(request, key=key)
+
+    def keep(self, prediction: Prediction) -> None:
+        """Keep an answer that a worker found, so that asking again finds it."""
+        if self._memory.by_key(prediction.key) is None:
+            body: bytes = prediction.__pydantic_serializer__.to_json(prediction)
+            self._memory.put(Entry(prediction.key, body, PREDICTIONS.headers))
+            self._shared.put(prediction.key, body)
+
+    async def _answer_in_thread(self, computation: Computation, body: bytes, *, fresh: bool) -> Answer:
+        try:
+            async with asyncio.timeout(self._time_limit):
+                request, key = await self._in_thread(_parse_with_key, computation, body)
+                return await self._find(computation, request, key, fresh=fresh, inline=False)
+        except TimeoutError:
+            raise ProblemException(
+                "time_limit",
+                f"no answer within {self._time_limit:g} s; {computation.way_out}",
+                headers={"Retry-After": "1"},
+            ) from None
+
+    async def _find(self, computation: Computation, request: Schema, key: str, *, fresh: bool, inline: bool) -> Answer:
+        if not fresh:
+            entry = self._memory.by_key(key)
+            if entry is not None:
+                return Answer(entry, "memory")
+            under_way = self._under_way.get(key)
+            if under_way is not None:
+                return Answer(await asyncio.shield(under_way), "concurrent")
+        future: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        self._under_way[key] = future
+        try:
+            answer = await self._look_up_or_solve(computation, request, key, fresh=fresh, inline=inline)
+        except BaseException as error:
+            if not future.done():
+                # Those who wait for this answer fail alike; a cancelled request must not cancel theirs.
+                cut_short = ProblemException(
+                    "unavailable",
+                    "an equal request that this one waited for was cut short; try again",
+                    headers={"Retry-After": "1"},
+                )
+                future.set_exception(error if isinstance(error, Exception) else cut_short)
+                future.exception()
+            raise
+        else:
+            if not future.done():
+                future.set_result(answer.entry)
+            return answer
+        finally:
+            if self._under_way.get(key) is future:
+                del self._under_way[key]
+
+    async def _look_up_or_solve(
+        self, computation: Computation, request: Schema, key: str, *, fresh: bool, inline: bool
+    ) -> Answer:
+        body = None if fresh else await self._shared.get(key)
+        source = "redis"
+        if body is None:
+            source = "solved"
+            work = (computation, request, key)
+            body = solve(*work) if inline else await self._in_thread(solve, *work)
+            self._shared.put(key, body)
+        entry = Entry(key, body, computation.headers)
+        self._memory.put(entry)
+        return Answer(self._memory.by_key(key) or entry, source)
+
+    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+def solve(computation: Computation, request: Schema, key: str) -> bytes:
+    """Work out an answer, ready to send.
+
+    Raises:
+        ProblemException: the theory's assumptions do not hold.
+    """
+    started = time.perf_counter()
+    with refusals():
+        answer = computation.work_out(request, key=key)
+    body: bytes = answer.__pydantic_serializer__.to_json(answer)
+    metrics.SOLVE_SECONDS.observe(time.perf_counter() - started)
+    metrics.labelled(computation.counter, answer.status).inc()
+    if answer.status == "not_converged":
+        log.warning("not_converged", what=computation.name, key=key)
+    return body
+
+
+def _parse_with_key(computation: Computation, body: bytes) -> tuple[Any, str]:
+    request = parse(body, computation.schema)
+    return request, computation.key_of(request)

@@ -1,0 +1,111 @@
+"""What the service works out from a posted body: one row a resource, and how each is found, checked and solved."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+from api_schemas.base import Schema
+from api_schemas.prediction import PredictionRequest
+from api_schemas.spectra import SpectrumRequest
+from service import metrics
+from service.problems import refused
+from workers import predictions, spectra
+from workers.refusals import Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computation:
+    """A resource whose answer follows from the request alone.
+
+    Attributes:
+        path: where it is posted.
+        name: of what comes out, in the singular.
+        schema: of the request.
+        key_of: the content address of a request's answer.
+        work_out: from a request and its key to the answer.
+        make_sure: whether a request can be answered, short of answering it.
+        counter: of answers by status.
+        inline_bytes: bodies up to this size take about a millisecond and are answered on the event loop; others in a
+            thread.
+        way_out: for those whose answer took too long.
+        queued: whether it can be answered later, as a job.
+        tabulate: from an answer to CSV, where it has such a form.
+        headers: of every answer, beside those that name its content.
+    """
+
+    path: str
+    name: str
+    schema: type[Schema]
+    key_of: Callable[[Any], str]
+    work_out: Callable[..., Any]
+    make_sure: Callable[[Any], object]
+    counter: Any
+    inline_bytes: int
+    way_out: str
+    queued: bool = False
+    tabulate: Callable[[bytes], bytes] | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def digest(self, body: bytes) -> bytes:
+        """Return what a repeated body is found by; equal bodies of other resources have others."""
+        return hashlib.blake2b(body, digest_size=32, person=self.name.encode()).digest()
+
+    def check(self, request: Any) -> None:
+        """Make sure that a request can be answered, short of answering it.
+
+        Raises:
+            ProblemException: the theory's assumptions do not hold.
+        """
+        with refusals():
+            self.make_sure(request)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn the refusals of the theory into problems."""
+    try:
+        yield
+    except Refused as refusal:
+        raise refused(refusal) from None
+
+
+def density_table(answer: bytes) -> bytes:
+    """Write the density of a spectrum as CSV (RFC 4180): x and density, one row a point, empty where it is null."""
+    density = from_json(answer)["density"]
+    rows = [f"{x!r},{'' if y is None else repr(y)}" for x, y in zip(density["x"], density["y"], strict=True)]
+    return "\r\n".join(["x,density", *rows, ""]).encode()
+
+
+PREDICTIONS = Computation(
+    path="/v1/predictions",
+    name="prediction",
+    schema=PredictionRequest,
+    key_of=predictions.key_of,
+    work_out=predictions.predict,
+    make_sure=predictions.equivalent_of,
+    counter=metrics.PREDICTIONS,
+    # Larger bodies may spell out more than some 10^4 modes.
+    inline_bytes=32 * 1024,
+    way_out="use fewer modes, or be answered later: Prefer: respond-async",
+    queued=True,
+)
+SPECTRA = Computation(
+    path="/v1/spectra",
+    name="spectrum",
+    schema=SpectrumRequest,
+    key_of=spectra.key_of,
+    work_out=spectra.spectrum,
+    make_sure=spectra.check,
+    counter=metrics.SPECTRA,
+    inline_bytes=0,
+    way_out="use fewer distinct eigenvalues, points or statistics",
+    tabulate=density_table,
+    # The same address answers in JSON and CSV.
+    headers=((b"vary", b"Accept"),),
+)
+COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA)}
+"""Every computation by its path."""

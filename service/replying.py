@@ -1,0 +1,147 @@
+"""How a computation is answered over HTTP: content types, revalidation, where the answer came from, later if asked."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request, Response
+
+from api_schemas.job import Job
+from service import metrics
+from service.answering import Answerer
+from service.cache import HIT, Entry
+from service.computations import Computation
+from service.problems import ProblemException
+from service.responses import Reply
+
+JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+INLINE_TABLE = 64 * 1024
+"""Larger answers, of some 1,500 points, are written as tables in a thread."""
+CACHE_STATUS = {
+    "memory": HIT[1],
+    "redis": b"foretell; hit; detail=redis",
+    "concurrent": b"foretell; fwd=uri-miss; collapsed",
+    "solved": b"foretell; fwd=uri-miss; stored",
+    "refreshed": b"foretell; fwd=request; stored",
+}
+ANSWER_HEADERS = {
+    "ETag": {"description": "The answer's key, quoted.", "schema": {"type": "string"}},
+    "Cache-Status": {"description": "Where the answer came from (RFC 9211).", "schema": {"type": "string"}},
+    "X-Request-Id": {"description": "Given by the client or made up.", "schema": {"type": "string"}},
+}
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "An ETag; if the answer still has it, 304 without a body.",
+    "schema": {"type": "string"},
+}
+"""The parameter of that name, for the OpenAPI document."""
+
+
+async def reply(
+    answerer: Answerer, computation: Computation, headers: Mapping[bytes, bytes], body: bytes, digest: bytes | None
+) -> Reply:
+    """Answer a request.
+
+    Args:
+        answerer: of the process.
+        computation: that is asked for.
+        headers: of the request, names in lower case.
+        body: as it came.
+        digest: of the body, by which the answer will be found next time.
+
+    Raises:
+        ProblemException: the request is refused, or the answer took too long.
+    """
+    _check_content(headers)
+    if computation.queued and _prefers_later(headers.get(b"prefer", b"")):
+        return _accepted(await answerer.queue(body))
+    directives = headers.get(b"cache-control", b"").lower()
+    fresh = b"no-cache" in directives or b"no-store" in directives
+    answer = await answerer.answer(computation, body, digest, fresh=fresh)
+    source = "refreshed" if fresh and answer.source == "solved" else answer.source
+    metrics.labelled(metrics.CACHE, source).inc()
+    entry, cache_status = answer.entry, (b"cache-status", CACHE_STATUS[source])
+    if computation.tabulate is not None and prefers_csv(headers.get(b"accept", b"")):
+        # Another representation has another strong validator.
+        small = len(entry.body) < INLINE_TABLE
+        table = computation.tabulate(entry.body) if small else await asyncio.to_thread(computation.tabulate, entry.body)
+        entry = Entry(entry.key + "-csv", table, computation.headers)
+        named = (b"content-type", b"text/csv; charset=utf-8; header=present")
+        entry.headers = (named, *entry.headers[1:])
+    if_none_match = headers.get(b"if-none-match")
+    if if_none_match is not None and (if_none_match.strip() == b"*" or entry.etag in if_none_match):
+        return Reply(304, [(b"etag", entry.etag), *computation.headers, cache_status], b"", source)
+    return Reply(200, [*entry.headers, cache_status], entry.body, source)
+
+
+async def respond(request: Request, computation: Computation) -> Any:
+    """Answer a request that came through the router; the edge answers these paths itself, by the same function."""
+    answer = await reply(
+        request.app.state.answerer, computation, dict(request.scope["headers"]), await request.body(), None
+    )
+    response = Response(answer.body, status_code=answer.status)
+    response.raw_headers = answer.headers
+    return response
+
+
+def request_body(computation: Computation) -> dict[str, Any]:
+    """Declare the body that a computation reads, for the OpenAPI document."""
+    reference = {"$ref": f"#/components/schemas/{computation.schema.__name__}"}
+    return {"required": True, "content": {"application/json": {"schema": reference}}}
+
+
+def prefers_csv(accept: bytes) -> bool:
+    """Whether ``Accept`` (RFC 9110) ranks CSV before JSON; what is named first wins a tie."""
+    csv, json = -1.0, -1.0
+    for place, item in enumerate(accept.decode("latin-1").lower().split(",")):
+        media_type, _, parameters = item.partition(";")
+        weight = _quality(parameters) - 1e-6 * place
+        if media_type.strip() == "text/csv":
+            csv = weight if weight > 0.0 else -1.0
+        elif media_type.strip() == "application/json":
+            json = weight
+    return csv > json
+
+
+def _quality(parameters: str) -> float:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _prefers_later(prefer: bytes) -> bool:
+    """Whether ``Prefer`` (RFC 7240) asks for an answer later."""
+    return b"respond-async" in (preference.strip().lower() for preference in prefer.replace(b";", b",").split(b","))
+
+
+def _accepted(job: Job) -> Reply:
+    content = job.model_dump_json().encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"location", f"/v1/jobs/{job.id}".encode()),
+        (b"retry-after", b"1"),
+        (b"preference-applied", b"respond-async"),
+    ]
+    return Reply(202, headers, content, "queued")
+
+
+def _check_content(headers: Mapping[bytes, bytes]) -> None:
+    given = headers.get(b"content-type", b"")
+    if given not in JSON_TYPES:
+        media_type, _, parameters = given.decode("latin-1").lower().partition(";")
+        charset = parameters.strip().replace('"', "").removeprefix("charset=")
+        if media_type.strip() != "application/json" or charset not in ("", "utf-8"):
+            got = f"got {given.decode('latin-1')[:60]!r}" if given else "none was given"
+            raise ProblemException("unsupported_media_type", f"send Content-Type: application/json in UTF-8; {got}")
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding != b"identity":
+        name = encoding.decode("latin-1")[:60]
+        raise ProblemException("unsupported_media_type", f"send the body as it is, not encoded as {name!r}")
