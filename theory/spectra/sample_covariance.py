@@ -18,6 +18,8 @@ Indices = npt.NDArray[np.intp]
 
 SPAN = 1e50
 """Positive eigenvalues may differ by no more than this factor; powers of their ratios stay within double precision."""
+SKEW = 1e16
+"""Dimension and samples may differ by no more than this factor; the bulk of an eigenvalue is then wider than rounding."""
 MERGE = 1e-14
 """Eigenvalues that differ by less, relatively, are one."""
 
@@ -99,11 +101,16 @@ def sample_covariance(spectrum: Spectrum, n_samples: float) -> SampleCovariance:
         n_samples: positive.
 
     Raises:
-        InadmissibleProblem: positive eigenvalues span more than 50 decades, or all are 0.
+        InadmissibleProblem: positive eigenvalues span more than 50 decades, or all are 0; or the sizes more than 16.
     """
     order = np.argsort(spectrum.eigenvalues)
     eigenvalues, counts = spectrum.eigenvalues[order], spectrum.multiplicities[order]
     dimension = float(counts.sum()) if spectrum.count is None else spectrum.count
+    if not 1.0 / SKEW <= dimension / n_samples <= SKEW:
+        raise InadmissibleProblem(
+            f"dimension and n_samples may differ by a factor of {SKEW:g}, got {dimension:.3g} and {n_samples:.3g}",
+            argument="n_samples",
+        )
     positive = eigenvalues > 0.0
     null_share = float(counts[~positive].sum() / dimension)
     eigenvalues, counts = eigenvalues[positive], counts[positive]
