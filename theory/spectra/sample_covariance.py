@@ -20,6 +20,8 @@ SPAN = 1e50
 """Positive eigenvalues may differ by no more than this factor; powers of their ratios stay within double precision."""
 SKEW = 1e16
 """Dimension and samples may differ by no more than this factor; the bulk of an eigenvalue is then wider than rounding."""
+NEGLIGIBLE = 1e-15
+"""An eigenvalue whose share of the dimension is below this is rounding of the others' and left out."""
 MERGE = 1e-14
 """Eigenvalues that differ by less, relatively, are one."""
 
@@ -111,6 +113,8 @@ def sample_covariance(spectrum: Spectrum, n_samples: float) -> SampleCovariance:
             f"dimension and n_samples may differ by a factor of {SKEW:g}, got {dimension:.3g} and {n_samples:.3g}",
             argument="n_samples",
         )
+    kept = counts > NEGLIGIBLE * dimension
+    eigenvalues, counts = eigenvalues[kept], counts[kept]
     positive = eigenvalues > 0.0
     null_share = float(counts[~positive].sum() / dimension)
     eigenvalues, counts = eigenvalues[positive], counts[positive]
