@@ -340,6 +340,42 @@ def test_a_network_whose_input_no_longer_varies_is_refused() -> None:
     layers = network("ternary ternary", (100.0, 100.0), weight_variance=1e-6)
     with pytest.raises(theory.InadmissibleProblem, match="layer 1"):
         theory.random_features(ISOTROPIC, ENERGIES, layers=layers)
+    drowned = network("relu relu", (100.0, 100.0), weight_variance=1e-7, bias_variance=1e6)
+    with pytest.raises(theory.InadmissibleProblem, match="same for every input"):
+        theory.random_features(ISOTROPIC, ENERGIES, layers=drowned)
+
+
+@pytest.mark.parametrize("names", ["sin", "sin relu", "relu cos"])
+def test_an_oscillation_too_fast_to_respond_lets_no_signal_through(names: str) -> None:
+    layers = network(names, (461.0, 300.0)[: len(names.split())], weight_variance=394.0, bias_variance=81.0)
+    features = theory.random_features(ISOTROPIC, ENERGIES, layers=layers, noise_variance=0.1)
+    prediction = predict_ridge(features, 150.0, 0.3)
+    assert prediction.status == "converged"
+    np.testing.assert_allclose(prediction.bias, 1.0, rtol=1e-9)
+
+
+@pytest.mark.parametrize("weight_variance", [1e-216, 1e-70, 1e70])
+def test_variances_beyond_double_precision_are_refused(weight_variance: float) -> None:
+    for names in ("softplus", "sin", "tanh", "relu"):
+        layers = (RandomLayer(activation=activation(names), width=100.0, weight_variance=weight_variance),)
+        with pytest.raises(theory.InadmissibleProblem, match="variance"):
+            theory.random_features(ISOTROPIC, ENERGIES, layers=layers)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("weight_variance", [1e-40, 1e-8, 1e8, 1e40])
+def test_extreme_variances_are_answered_or_refused(name: str, weight_variance: float) -> None:
+    smooth, waves = activation(name).scale is not None, np.isfinite(activation(name).finest)
+    layers = (RandomLayer(activation=activation(name), width=100.0, weight_variance=weight_variance),)
+    if weight_variance > (1e6 if waves else 1e12 if smooth else 1e60):
+        with pytest.raises(theory.InadmissibleProblem, match=f"for {name}"):
+            theory.random_features(ISOTROPIC, ENERGIES, layers=layers)
+        return
+    features = theory.random_features(ISOTROPIC, ENERGIES, layers=layers, noise_variance=0.1)
+    scale = float(moments(activation(name), weight_variance).square)
+    prediction = predict_ridge(features, 150.0, 0.1 * scale)
+    assert prediction.status == "converged"
+    assert 0.1 <= prediction.test_error < 2.0
 
 
 def test_a_batch_is_its_problems() -> None:

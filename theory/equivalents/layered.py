@@ -23,7 +23,7 @@ from theory.covariance import Vector
 from theory.equivalents.point import Complex, Continued, Point, joined, phase_of
 from theory.modes import Modes
 from theory.namespace import single
-from theory.solvers.continuation import follow
+from theory.solvers.continuation import Equation, anchors, follow
 from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
 from theory.solvers.increasing import Root, solve_increasing
 
@@ -139,26 +139,33 @@ class LayeredEquivalent:
         penalty = np.asarray(penalty, complex)
         flat = penalty.ravel() * self.width
         reference = float(np.exp(np.mean(np.log(np.abs(flat)))))
-        start = np.full(flat.shape, self._root(n_samples, reference).ridge, complex)
+        chosen, own = anchors(flat)
+        start = np.full(chosen.shape, self._root(n_samples, reference).ridge, complex)
         memory: list[Any] = [None] * len(self.layers)
-
-        def equation(ridge: Complex) -> tuple[Complex, Complex]:
-            state = self._state(ridge, memory)
-            margin = 1.0 - state.last.df1 / n_samples
-            kappa = state.last.ridge
-            # d log penalty / d log kappa_0 = (1 + spread / (n - df)) / elasticity
-            spread = state.last.spread_per_ridge * kappa
-            growth = (1.0 + spread / n_samples / margin) / (state.elasticity_per_ridge * kappa)
-            return kappa * margin, growth
-
-        inner, converged = follow(equation, start, reference, flat)
+        ridge, reached = follow(self._complex_equation(n_samples, memory), start, reference, flat[chosen])
+        memory = [tuple(values[own] for values in known) for known in memory]
+        equation = self._complex_equation(n_samples, memory)
+        inner, converged = follow(equation, ridge[own], flat[chosen][own], flat)
         state = self._state(inner, memory)
         xi, c = self.modes.eigenvalues, self.modes.energies
         total = (inner[:, None] / (xi + inner[:, None])) @ c
         outer = state.last.ridge / self.width
         total = total + self.modes.unlearnable_variance + self.modes.noise_variance
         total = total + self.mean**2 * outer / (self.constant + outer)
+        converged &= reached[own]
         return Continued(outer.reshape(penalty.shape), total.reshape(penalty.shape), converged.reshape(penalty.shape))
+
+    def _complex_equation(self, n_samples: float, memory: list[Any]) -> Equation:
+        """Return the map from innermost ridges to ``kappa_L (1 - df_L / n)`` and its logarithmic derivative."""
+
+        def equation(inner: Complex) -> tuple[Complex, Complex]:
+            last, per_ridge, _ = self._state(inner, memory)
+            margin = 1.0 - last.df1 / n_samples
+            spread = last.spread_per_ridge * last.ridge
+            # d log penalty / d log kappa_0 = (1 + spread / (n - df)) / elasticity
+            return last.ridge * margin, (1.0 + spread / n_samples / margin) / (per_ridge * last.ridge)
+
+        return equation
 
     def _state(self, inner: Any, memory: list[Any]) -> ChainState:
         """Run the chain from the innermost ridge, a float or an array; ``memory`` warm-starts the layers' own roots."""

@@ -16,6 +16,16 @@ from theory.equivalents.modal import ModalEquivalent
 from theory.equivalents.point import Equivalent
 from theory.modes import Modes
 
+LEAST_VARIANCE, MOST_VARIANCE = 1e-60, 1e60
+MOST_VARIANCE_SMOOTH = 1e12
+"""Of activations with a scale of their own, beside which the pre-activations are as good as infinite."""
+MOST_VARIANCE_OSCILLATING = 1e6
+"""Of those whose oscillations have to be resolved."""
+SMALLEST_RESPONSE = 1e-30
+"""Share of a linear response in a neuron's variance; no number of samples here would make less be learned."""
+LEAST_SHARE = 1e-10
+"""Of a pre-activation's variance; less than this would be left with too few digits."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RandomLayer:
@@ -52,8 +62,9 @@ class LayerStatistics:
 
     @property
     def blocks(self) -> bool:
-        """Whether no neuron has a linear response: an even activation about 0."""
-        return not np.any(self.averages.slopes_squared > 0.0)
+        """Whether no neuron has a linear response worth the name: an even activation about 0, or one that oscillates fast."""
+        linear = self.averages.slopes_squared * (self.variance - self.frozen)
+        return not np.any(linear > SMALLEST_RESPONSE * self.square)
 
 
 def layer_statistics(layers: Sequence[RandomLayer], input_variance: float) -> list[LayerStatistics]:
@@ -79,10 +90,18 @@ def _statistics(layers: tuple[RandomLayer, ...], input_variance: float) -> tuple
     for position, layer in enumerate(layers):
         variance = layer.weight_variance * square + layer.bias_variance
         frozen = layer.weight_variance * shared + layer.bias_variance
-        if not (0.0 < variance < np.inf and frozen < variance):
+        most = _most_variance(layer.activation)
+        if not LEAST_VARIANCE <= variance <= most:
             raise InadmissibleProblem(
-                f"the pre-activations of layer {position} have variance {variance:.3g}, of which {frozen:.3g} is the same for"
-                " every input; nothing is left to learn from: use fewer layers or smaller biases",
+                f"the pre-activations of layer {position} have variance {variance:.3g}, which must lie between"
+                f" {LEAST_VARIANCE:g} and, for {layer.activation.kind}, {most:g}; scale weight_variance, or the inputs",
+                argument=f"layers/{position}",
+            )
+        if not variance - frozen > LEAST_SHARE * variance:
+            raise InadmissibleProblem(
+                f"the pre-activations of layer {position} have variance {variance:.3g}, of which all but a share of"
+                f" {LEAST_SHARE:g} is the same for every input; nothing is left to learn from: use fewer layers or smaller"
+                " biases",
                 argument=f"layers/{position}",
             )
         averages = bias_averages(layer.activation, variance, frozen)
@@ -90,6 +109,13 @@ def _statistics(layers: tuple[RandomLayer, ...], input_variance: float) -> tuple
         shared = min(averages.mean, square)
         found.append(LayerStatistics(variance=variance, frozen=frozen, square=square, averages=averages))
     return tuple(found)
+
+
+def _most_variance(activation: Activation) -> float:
+    """Return up to where an activation's averages keep their digits."""
+    if np.isfinite(activation.finest):
+        return MOST_VARIANCE_OSCILLATING
+    return MOST_VARIANCE if activation.scale is None else MOST_VARIANCE_SMOOTH
 
 
 def random_features(
@@ -140,7 +166,7 @@ def random_features(
     for layer, found in zip(layers, statistics, strict=True):
         averages = found.averages
         if found.blocks:
-            # The linear signal ends here; what comes out is noise of the same variance in every direction.
+            # The linear signal ends here; what comes out is noise.
             base, n_inputs, laws = _noise_only(base, layer.width, found), layer.width, []
         else:
             law = LayerLaw(
@@ -172,11 +198,12 @@ def _shallow(
 
 
 def _noise_only(base: Modes, width: float, found: LayerStatistics) -> Modes:
-    """What an even activation about 0 leaves of its input: directions without signal."""
+    """What a layer that blocks leaves of its input: directions without signal, as many as neurons."""
+    variances = found.averages.nonlinear_variances
     return Modes(
-        eigenvalues=found.averages.nonlinear_variances[:1],
-        multiplicities=np.array([width]),
-        energies=np.zeros(1),
+        eigenvalues=variances,
+        multiplicities=width * found.averages.weights,
+        energies=np.zeros_like(variances),
         unlearnable_variance=base.unlearnable_variance + base.signal_variance,
         noise_variance=base.noise_variance,
         n_unpenalised=base.n_unpenalised,
