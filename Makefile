@@ -30,6 +30,10 @@ $(VENV)/.develop: requirements/dev.txt pyproject.toml | $(BIN)/pip
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.runtime
 
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.develop
+	$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
+
 install: $(VENV)/.runtime ## create .venv with what the service needs, locked and hashed
 
 develop: $(VENV)/.develop ## the same, with what tests, checks and examples need
@@ -61,7 +65,7 @@ check: develop ## format, lint, types, imports, dependencies, compose file, Open
 check-clients: develop ## generate TypeScript and Java-generated Python clients and compile them (needs npm and Java)
 	tests/clients/check $(BIN)
 
-bench: develop ## measure, side by side with baselines, as ratios
+bench: $(VENV)/.bench ## measure, side by side with baselines, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
 openapi: install ## write docs/openapi.json
@@ -73,6 +77,7 @@ format: develop ## format the code and mend what the linter can
 
 lock: develop ## resolve the dependencies anew into requirements/
 	$(LOCK) --extra dev --output-file requirements/dev.txt $(ARGS)
+	$(LOCK) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
 	$(LOCK) --extra build --constraints requirements/dev.txt --output-file requirements/runtime.txt
 
 clean: ## remove what the targets made

@@ -6,7 +6,7 @@ Run on an otherwise idle machine: the service and the load generator take a core
 import argparse
 import platform
 
-from benchmarks import features, serving, solving
+from benchmarks import features, serving, solving, spectra
 from benchmarks.report import Report
 
 
@@ -14,11 +14,14 @@ def main() -> None:
     """Run the chosen benchmarks and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "only", nargs="*", choices=["serving", "solving", "features", "memory", []], help="all when none is named"
+        "only",
+        nargs="*",
+        choices=["serving", "solving", "features", "spectra", "memory", []],
+        help="all when none is named",
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, for a look")
     options = parser.parse_args()
-    chosen = options.only or ["solving", "features", "serving", "memory"]
+    chosen = options.only or ["solving", "features", "spectra", "serving", "memory"]
     report = Report()
     print(
         f"Python {platform.python_version()}, {platform.machine()}; ratios are against the baseline named beside them\n"
@@ -27,6 +30,8 @@ def main() -> None:
         solving.run(report, quick=options.quick)
     if "features" in chosen:
         features.run(report, quick=options.quick)
+    if "spectra" in chosen:
+        spectra.run(report, quick=options.quick)
     if "serving" in chosen:
         serving.run(report, quick=options.quick)
     if "memory" in chosen:
