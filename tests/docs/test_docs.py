@@ -11,8 +11,10 @@ from service import metrics
 from service.app import VERSION, api
 from service.problems import KINDS
 from service.settings import Settings
+from workers import spectrum_warnings
 from workers import warnings as warning_rules
 from workers.catalogue import catalogue
+from workers.matrices import MATRICES
 from workers.predictions import predict
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +58,9 @@ def test_every_problem_is_documented_with_its_status() -> None:
 
 def test_every_warning_is_documented() -> None:
     documented = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "warnings.md").read_text(), re.M))
-    raised = set(re.findall(r'yield(?: \(\s+|\s)"([a-z_]+)",', Path(warning_rules.__file__).read_text()))
+    rules = [Path(str(module.__file__)).read_text() for module in (warning_rules, spectrum_warnings)]
+    documented |= set(re.findall(r"^\| `(\w+)` \|", (DOCS / "spectra.md").read_text(), re.M)) - {"matrix", *MATRICES}
+    raised = set(re.findall(r'yield(?: \(\s+|\s)"([a-z_]+)",', "".join(rules)))
     assert documented == raised
 
 
