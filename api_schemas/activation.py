@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 from typing_extensions import TypeAliasType
 
 from api_schemas.base import Schema, described
@@ -55,10 +55,19 @@ def _shortest(activation: Any) -> Any:
     return activation.kind if activation == plain else activation
 
 
+def _form(activation: Any) -> str:
+    """Tell an object from a name, so that only one of the two is complained of."""
+    return "object" if isinstance(activation, dict | Schema) else "name"
+
+
 Activation = TypeAliasType(
     "Activation",
     Annotated[
-        ActivationName | Annotated[LeakyReluActivation | TernaryActivation, Field(discriminator="kind")],
+        Annotated[
+            Annotated[ActivationName, Tag("name")]
+            | Annotated[Annotated[LeakyReluActivation | TernaryActivation, Field(discriminator="kind")], Tag("object")],
+            Discriminator(_form),
+        ],
         AfterValidator(_shortest),
         Field(description="An activation: its name, or an object with its kind and parameters."),
     ],

@@ -108,7 +108,10 @@ class ProblemException(Exception):
 def from_validation(error: ValidationError, body: Any) -> ProblemException:
     """Turn pydantic's errors into a problem whose pointers lead into the body as it was sent."""
     found = error.errors(include_url=False, include_context=True)
-    errors = [ProblemError(pointer=_pointer(_place(item), body), detail=_sentence(item)) for item in found[:MAX_ERRORS]]
+    errors = [
+        ProblemError(pointer=_pointer(_place(item), body, absent=item["type"] == "missing"), detail=_sentence(item))
+        for item in found[:MAX_ERRORS]
+    ]
     first = errors[0]
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     return ProblemException(
@@ -169,15 +172,21 @@ def _discriminator(item: Any) -> str:
     return str(item.get("ctx", {}).get("discriminator", "kind")).strip("'").removesuffix("()")
 
 
-def _pointer(location: tuple[str | int, ...], body: Any) -> str:
-    """Write a pydantic location as a JSON pointer, leaving out the names of union members it passes through."""
+def _pointer(location: tuple[str | int, ...], body: Any, *, absent: bool) -> str:
+    """Write a pydantic location as a JSON pointer, leaving out the names of union members it passes through.
+
+    Args:
+        location: the steps.
+        body: as it was sent.
+        absent: whether the last step is a field that is not there, rather than such a name.
+    """
     parts: list[str] = []
     here = body
     for position, step in enumerate(location):
         found = step in here if isinstance(here, dict) else isinstance(here, list) and step in range(len(here))
         if found:
             here = here[step]
-        elif position < len(location) - 1:
+        elif position < len(location) - 1 or not absent:
             continue
         parts.append(str(step).replace("~", "~0").replace("/", "~1"))
     return "".join(f"/{part}" for part in parts)

@@ -16,6 +16,7 @@ from api_schemas.prediction import PredictionRequest, PredictionWarning
 from api_schemas.regime import RegressionRegime, SphereRegime
 from theory import Equivalent, ModalEquivalent, RidgePrediction
 from theory.covariance import Spectrum
+from theory.equivalents.layered import LayeredEquivalent
 from workers.features import kernel_of
 
 FEW_SAMPLES = 20
@@ -149,8 +150,10 @@ def _of_the_target(request: PredictionRequest, equivalent: Equivalent) -> Iterat
             " of bias; set model.fit_intercept to true",
         )
     tables = getattr(equivalent, "families", None) or (equivalent.modes,)  # type: ignore[attr-defined]
+    # A chain keeps the constant apart from its table; elsewhere its energy is that of one of the modes.
+    constant = mean * mean if equivalent.constant > 0.0 and not isinstance(equivalent, LayeredEquivalent) else 0.0
     learnable = sum(float(np.sum(modes.signal_variance)) for modes in tables)
-    if isinstance(regime, RegressionRegime) and signal > 0.0 and learnable <= mean * mean * (equivalent.constant > 0.0):
+    if isinstance(regime, RegressionRegime) and signal > 0.0 and learnable <= constant:
         yield (
             "signal_blocked",
             f"none of the signal variance {signal:g} reaches the read-out: an even activation about 0, or a kernel without a"

@@ -751,3 +751,25 @@ class TestAnythingAnywhere:
     @given(text=st.text(st.characters(codec="utf-8")) | ANYTHING.map(json.dumps))
     def test_any_text_is_answered(self, post: Any, text: str) -> None:
         self.check(post(text))
+
+
+@pytest.mark.parametrize(
+    ("activation", "pointer", "detail"),
+    [
+        ("swish", "", "must be 'linear', 'relu'"),
+        (3, "", "must be 'linear', 'relu'"),
+        ({"kind": "relu", "negative_slope": 0.1}, "/kind", "must be one of 'leaky_relu', 'ternary', got 'relu'"),
+        ({"kind": "leaky_relu", "negative_slope": 2}, "/negative_slope", "must be at most 1, got 2"),
+        ({"kind": "leaky_relu", "slope": 0.1}, "/slope", "is not a field here"),
+        ({}, "", "must be an object with a field 'kind'"),
+    ],
+)
+def test_an_activation_is_pointed_to_whatever_its_form(
+    service: RunningService, activation: Any, pointer: str, detail: str
+) -> None:
+    layers = [{"activation": activation, "width": 300}]
+    refusal = service.predict(changed("/model/features", {"kind": "random_features", "layers": layers}))
+    assert refusal.status_code == 422
+    [error] = refusal.json()["errors"]
+    assert error["pointer"] == f"/model/features/layers/0/activation{pointer}"
+    assert detail in error["detail"]

@@ -278,6 +278,47 @@ class TestLimits:
         )
         assert predict_ridge(opened, 100.0, 0.1).bias < 0.999
 
+    @pytest.mark.parametrize("name", ["tanh", "erf", "gelu", "relu", "sigmoid"])
+    @pytest.mark.parametrize(("bias_variance", "weight_variance"), [(1.0, 0.1), (10.0, 1.0), (10.0, 2.0)])
+    def test_neurons_that_hardly_respond_do_not_stop_the_ridgeless_limit(
+        self, name: str, bias_variance: float, weight_variance: float
+    ) -> None:
+        """There the ridge of the layer vanishes while its smallest noise does too, and Newton's method is slow."""
+        layers = network(name, (300.0,), weight_variance=weight_variance, bias_variance=bias_variance)
+        features = theory.random_features(ISOTROPIC, ENERGIES, layers=layers, noise_variance=0.25)
+        for n_samples in (400.0, 1000.0, 1e5):
+            errors = []
+            for penalty in (1e-8, 1e-14, 1e-20, 0.0):
+                prediction = predict_ridge(features, n_samples, penalty)
+                assert prediction.status == "converged"
+                errors.append(prediction.test_error)
+            # Neurons of ever smaller noise come in one after the other, at ever smaller steps.
+            steps = np.abs(np.diff(errors)) / errors[-1]
+            assert np.all(np.diff(steps) <= 1e-9)
+
+    @pytest.mark.parametrize(("names", "rank"), [("linear", 201.0), ("linear linear", 201.0), ("relu linear", 131.0)])
+    def test_a_mean_without_noise_is_a_direction_more(self, names: str, rank: float) -> None:
+        """The biases of a layer that adds no noise point out of the span of its weights."""
+        widths = (130.0, 400.0) if names == "relu linear" else (400.0, 300.0)
+        layers = network(names, widths[: len(names.split())], bias_variance=0.3)
+        features = theory.random_features(ISOTROPIC, ENERGIES, layers=layers, noise_variance=0.2)
+        assert predict_ridge(features, rank, 0.0).status == "divergent"
+        prediction = predict_ridge(features, rank + 50.0, 0.0)
+        assert prediction.status == "converged"
+        np.testing.assert_allclose(prediction.df1, rank, rtol=1e-9)
+
+    @pytest.mark.parametrize("name", ["abs", "cos", "quadratic"])
+    def test_a_vanishing_bias_is_none(self, name: str) -> None:
+        none, hardly = (
+            theory.random_features(
+                ISOTROPIC, ENERGIES, layers=network(name, (300.0,), bias_variance=bias), noise_variance=0.2
+            )
+            for bias in (0.0, 1e-100)
+        )
+        for penalty in (1e-3, 0.1):
+            expected = predict_ridge(none, 200.0, penalty).test_error
+            np.testing.assert_allclose(predict_ridge(hardly, 200.0, penalty).test_error, expected, rtol=1e-3)
+
 
 class TestConstants:
     """Features with a mean form a constant, which takes one of their directions and learns the target's mean."""

@@ -133,6 +133,12 @@ class TestWarnings:
         assert "signal_blocked" not in codes(even, target={"signal_variance": 0.0})
         assert "signal_blocked" in codes(kernel("polynomial", degree=2, offset=0.0))
         assert "signal_blocked" in codes(even, target={"mean": 1.0})  # the mean is learned, the signal is not
+        for activation in ("linear", "tanh", "relu"):
+            biased = [{"activation": activation, "width": 300, "bias_variance": 0.1}] * 2
+            for layers in (biased[:1], biased):
+                assert "signal_blocked" not in codes(
+                    {"kind": "random_features", "layers": layers}, target={"mean": 10.0}
+                )
 
     @pytest.mark.parametrize(
         ("features", "learned"),

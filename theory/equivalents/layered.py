@@ -45,12 +45,14 @@ class LayerLaw:
         weights: shape ``(b,)``, positive with sum 1: of a quadrature over the neurons' frozen biases.
         slopes: shape ``(b,)``, a >= 0, not all 0.
         nonlinear_variances: shape ``(b,)``, c >= 0.
+        biased: whether the neurons' biases differ.
     """
 
     width: float
     weights: Vector
     slopes: Vector
     nonlinear_variances: Vector
+    biased: bool = False
 
     @cached_property
     def floored(self) -> Vector:
@@ -104,7 +106,7 @@ class LayeredEquivalent:
         layers: first to last, at least one.
         n_inputs: their number d, those without variance included.
         constant: E of the squared mean of a feature: the eigenvalue of the constant that the features form, 0 if they have
-            no mean. It takes the place of one of their directions.
+            no mean. Where noise fills all their directions it takes the place of one.
         mean: of the target, as far as it is for that constant to learn.
     """
 
@@ -121,11 +123,23 @@ class LayeredEquivalent:
 
     @property
     def rank(self) -> float:
-        """Rank of the features' covariance: each layer's noise adds to it, up to the width."""
-        rank = float(self.modes.n_modes)
+        """How many samples the features can interpolate: the rank of their second moments, their mean included."""
+        centred, total = self._ranks
+        return total if self.constant > 0.0 else centred
+
+    @property
+    def _centred_rank(self) -> float:
+        """The rank of the features' covariance."""
+        return self._ranks[0]
+
+    @cached_property
+    def _ranks(self) -> tuple[float, float]:
+        """Each layer's noise adds directions, up to the width; biases add that of a mean where noise does not fill all."""
+        centred, beside = float(self.modes.n_modes), 0.0
         for layer in self.layers:
-            rank = min(layer.width, layer.noisy_share * layer.width + rank)
-        return rank
+            centred = min(layer.width, layer.noisy_share * layer.width + centred)
+            beside = min(layer.width - centred, 1.0 if layer.biased else beside)
+        return centred, centred + beside
 
     def solve(self, n_samples: Any, penalty: Any) -> Point:
         """Return the point at real sizes and penalties; see :class:`theory.equivalents.point.Equivalent`."""
@@ -196,12 +210,12 @@ class LayeredEquivalent:
 
     @property
     def _other_directions(self) -> float:
-        """The share of the features' directions that their mean leaves."""
-        return 1.0 - self._taken / self.rank
+        """The share of the features' directions that their mean leaves: all, if it is a direction of its own."""
+        return (self.rank - self._taken) / self._centred_rank
 
     @property
     def _taken(self) -> float:
-        """How many of the features' directions their mean takes: one, if there is one."""
+        """How many directions the features' mean has: one, if there is one."""
         return min(1.0, self.rank) if self.constant > 0.0 else 0.0
 
     def _with_constant(self, last: Link) -> Link:
@@ -295,10 +309,13 @@ class LayeredEquivalent:
         """
         layer = self.layers[-1]
         surplus = n_samples - layer.width
-        if surplus < -THRESHOLD_TOLERANCE * n_samples or self.rank < layer.width * (1.0 - THRESHOLD_TOLERANCE):
+        if surplus < -THRESHOLD_TOLERANCE * n_samples or self._centred_rank < layer.width * (1.0 - THRESHOLD_TOLERANCE):
             if level > 0.0:
                 return last, n_samples * level / float(last.ridge)
-            return last, 0.0 if n_samples <= self.rank else n_samples - float(last.df1)
+            left = n_samples - self.rank
+            if left < -THRESHOLD_TOLERANCE * n_samples:
+                return last, 0.0
+            return last._replace(ridge=0.0), left if left > THRESHOLD_TOLERANCE * n_samples else 0.0
         surplus = surplus if surplus > THRESHOLD_TOLERANCE * n_samples else 0.0
         noise = layer.floored + layer.slopes * memory[-1][1]
         weights = self._other_directions * layer.width * layer.weights

@@ -174,10 +174,13 @@ def random_features(
                 weights=averages.weights,
                 slopes=layer.weight_variance * averages.slopes_squared,
                 nonlinear_variances=averages.nonlinear_variances,
+                biased=layer.bias_variance > 0.0,
             )
             laws.append(law)
     if not laws:
-        flat = replace(base, eigenvalues=base.eigenvalues / n_inputs)
+        # The mean takes the place of one of the directions.
+        left = max(1.0 - 1.0 / n_inputs, 0.0) if constant > 0.0 else 1.0
+        flat = replace(base, eigenvalues=base.eigenvalues / n_inputs, multiplicities=left * base.multiplicities)
         return ModalEquivalent(modes=with_constant(flat, constant, mean), constant=constant)
     return LayeredEquivalent(
         modes=base, layers=tuple(laws), n_inputs=n_inputs, constant=constant, mean=mean if constant > 0.0 else 0.0

@@ -9,6 +9,7 @@ MAX_ITERATIONS = 300
 PATIENCE = 40
 STEP_TOLERANCE = 1e-9
 ROUNDING = 4e-16
+SETTLED = 1e-14
 LOWEST = 1e-100
 """Ridges are sought down to this share of where the search begins; below it everything has reached its limit."""
 
@@ -42,7 +43,7 @@ def solve_increasing(
         vanishing: whether a function that stays above the level means that the ridge is 0, rather than a failure.
     """
     low, high, ridge = 0.0, np.inf, start
-    residual, settled = np.inf, False
+    residual, before, settled = np.inf, np.inf, False
     for iteration in range(1, MAX_ITERATIONS + 1):
         found = function(ridge)
         if settled and found is None:
@@ -54,8 +55,11 @@ def solve_increasing(
             relative = (value - level) / slope
             power_like = level > 0.0 and value > 0.0 and slope < 3.0 * value
             residual = abs(relative)
-        if settled or residual <= ROUNDING:
+        # Newton's method is quadratic, so after a short step the next is rounding; where it is not, at a root that is an edge
+        # too, it goes on while that brings anything.
+        if residual <= ROUNDING or (settled and (residual <= SETTLED or residual >= 0.9 * before)):
             return Root(ridge, residual, iteration, converged=True)
+        before = residual
         low, high = (low, ridge) if value > level else (ridge, high)
         if ridge < LOWEST * start:
             return Root(0.0, 0.0, iteration, converged=vanishing and value > level)
