@@ -303,8 +303,9 @@ class TestFourier:
     def test_everything_follows_from_the_two_functions(self, penalty: float) -> None:
         fourier = theory.random_fourier(ISOTROPIC, ENERGIES, frequencies=120.0, noise_variance=0.2, mean=0.5)
         prediction, step = predict_ridge(fourier, 180.0, penalty), 1e-20
-        kappa, total, converged = fourier.continued(180.0, np.array([penalty * (1.0 + 1j * step)]))
-        assert converged.all()
+        continued = fourier.continued(180.0, np.array([penalty * (1.0 + 1j * step)]))
+        assert continued.converged.all()
+        kappa, total = continued.ridge, continued.total
         np.testing.assert_allclose(kappa.real[0], prediction.outer_ridge, rtol=1e-11)
         kappa_slope, total_slope = kappa.imag[0] / (penalty * step), total.imag[0] / (penalty * step)
         test = total.real[0] * kappa_slope - kappa.real[0] * total_slope

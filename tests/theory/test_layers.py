@@ -167,8 +167,9 @@ class TestAgainstOtherForms:
         equivalent = theory.random_features(ISOTROPIC, ENERGIES, layers=layers, noise_variance=0.1, mean=0.5)
         prediction = predict_ridge(equivalent, 230.0, penalty)
         step = 1e-20
-        kappa, total, converged = equivalent.continued(230.0, np.array([penalty * (1.0 + 1j * step)]))
-        assert converged.all()
+        continued = equivalent.continued(230.0, np.array([penalty * (1.0 + 1j * step)]))
+        assert continued.converged.all()
+        kappa, total = continued.ridge, continued.total
         kappa_slope, total_slope = kappa.imag[0] / (penalty * step), total.imag[0] / (penalty * step)
         test = total.real[0] * kappa_slope - kappa.real[0] * total_slope
         np.testing.assert_allclose(prediction.test_error, test, rtol=1e-9)

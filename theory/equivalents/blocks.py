@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.equivalents.point import Complex, Continued, Point, joined, phase_of
+from theory.equivalents.point import Complex, Continued, Point, Share, joined, phase_of
 from theory.modes import Modes
 from theory.namespace import single
 from theory.solvers.continuation import follow
@@ -35,6 +35,8 @@ class _Sums(NamedTuple):
     mixed: float
     feature_variance: float
     bias: float
+    learned: float
+    learned_twice: float
     solved: bool
 
 
@@ -94,11 +96,16 @@ class BlockEquivalent:
 
         outer, converged = follow(equation, np.full(flat.shape, start, complex), reference, flat)
         equation(outer)
-        total = np.zeros_like(outer)
-        for modes, ridge in zip(self.families, memory, strict=True):
-            shrunk = ridge[:, None] / (modes.eigenvalues + ridge[:, None])
-            total += shrunk @ modes.energies + modes.unlearnable_variance + modes.noise_variance
-        return Continued(outer.reshape(penalty.shape), total.reshape(penalty.shape), converged.reshape(penalty.shape))
+        return Continued(
+            ridge=outer.reshape(penalty.shape),
+            shares=tuple(
+                Share(ridge.reshape(penalty.shape), modes.eigenvalues, modes.energies)
+                for modes, ridge in zip(self.families, memory, strict=True)
+            ),
+            unlearnable_variance=sum(float(modes.unlearnable_variance) for modes in self.families),
+            noise_variance=sum(float(modes.noise_variance) for modes in self.families),
+            converged=converged.reshape(penalty.shape),
+        )
 
     def _inner(self, outer: Any, width: float) -> Any:
         """The penalty that a family sees: ``kappa / p_b``."""
@@ -106,7 +113,7 @@ class BlockEquivalent:
 
     def _sums(self, outer: float, n_samples: float) -> _Sums:
         margins, solved = [], True
-        df1, df2, spread_per, mixed_per, mixed, feature_variance, bias = (0.0,) * 7
+        df1, df2, spread_per, mixed_per, mixed, feature_variance, bias, learned, learned_twice = (0.0,) * 9
         for modes, width in zip(self.families, self.widths, strict=True):
             root = solve_effective_ridge(modes, width, self._inner(outer, width))
             ridge, left = root.ridge, root.sample_margin / width
@@ -126,13 +133,17 @@ class BlockEquivalent:
             spread_per += per_ridge * (float(m @ (kept * over)) + (tail / ridge if tail else 0.0))
             mixed_per += per_ridge * float(c @ (kept * over))
             mixed += family_mixed
+            learned += float(c @ kept)
+            learned_twice += float(c @ (kept * kept))
             feature_variance += steady * family_mixed
             bias += float(c @ (shrunk * shrunk)) + float(modes.unlearnable_variance)
             solved = solved and bool(root.converged)
         # Few samples: their number less df1. Many: what they exceed the features by, and what the features leave.
         surplus = n_samples - sum(self.widths)
         margin = surplus + sum(margins) if surplus >= 0.0 else n_samples - df1
-        return _Sums(margin, df1, df2, spread_per, mixed_per, mixed, feature_variance, bias, solved)
+        return _Sums(
+            margin, df1, df2, spread_per, mixed_per, mixed, feature_variance, bias, learned, learned_twice, solved
+        )
 
     def _root(self, n_samples: float, penalty: float) -> Root:
         """Find the outer ridge."""
@@ -175,6 +186,8 @@ class BlockEquivalent:
             feature_variance=sums.feature_variance,
             total=sums.bias + noise + sums.mixed,
             mixed_per_ridge=sums.mixed_per_ridge,
+            learned=sums.learned,
+            learned_twice=sums.learned_twice,
             n_unpenalised=self.n_unpenalised,
             recovered=np.inf,
             starved=starved,

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from theory.covariance import Vector
-from theory.equivalents.point import Complex, Continued, Point, joined, phase_of
+from theory.equivalents.point import Complex, Continued, Point, Share, joined, phase_of
 from theory.modes import Modes
 from theory.namespace import single
 from theory.solvers.continuation import Equation, anchors, follow
@@ -161,13 +161,19 @@ class LayeredEquivalent:
         equation = self._complex_equation(n_samples, memory)
         inner, converged = follow(equation, ridge[own], flat[chosen][own], flat)
         state = self._state(inner, memory)
-        xi, c = self.modes.eigenvalues, self.modes.energies
-        total = (inner[:, None] / (xi + inner[:, None])) @ c
         outer = state.last.ridge / self.width
-        total = total + self.modes.unlearnable_variance + self.modes.noise_variance
-        total = total + self.mean**2 * outer / (self.constant + outer)
         converged &= reached[own]
-        return Continued(outer.reshape(penalty.shape), total.reshape(penalty.shape), converged.reshape(penalty.shape))
+        shares = [Share(inner.reshape(penalty.shape), self.modes.eigenvalues, self.modes.energies)]
+        if self.constant > 0.0:
+            shares.append(Share(outer.reshape(penalty.shape), np.array([self.constant]), np.array([self.mean**2])))
+        return Continued(
+            ridge=outer.reshape(penalty.shape),
+            shares=tuple(shares),
+            unlearnable_variance=float(self.modes.unlearnable_variance)
+            + (0.0 if self.constant > 0.0 else self.mean**2),
+            noise_variance=float(self.modes.noise_variance),
+            converged=converged.reshape(penalty.shape),
+        )
 
     def _complex_equation(self, n_samples: float, memory: list[Any]) -> Equation:
         """Return the map from innermost ridges to ``kappa_L (1 - df_L / n)`` and its logarithmic derivative."""
@@ -282,6 +288,8 @@ class LayeredEquivalent:
             feature_variance=float(state.rest) * mixed,
             total=bias + noise + mixed + energy * lost * (1.0 - lost),
             mixed_per_ridge=float(state.elasticity_per_ridge) * mixed * width + energy * constant_per_ridge,
+            learned=float(c @ kept) + energy * (1.0 - lost),
+            learned_twice=float(c @ (kept * kept)) + energy * (1.0 - lost) ** 2,
             n_unpenalised=modes.n_unpenalised,
             recovered=np.inf,
             starved=starved,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.equivalents.point import Complex, Continued, Point, joined, phase_of
+from theory.equivalents.point import Complex, Continued, Point, Share, joined, phase_of
 from theory.modes import Modes
 from theory.namespace import batch, namespace_of
 from theory.solvers.continuation import follow
@@ -60,7 +60,7 @@ class ModalEquivalent:
     def continued(self, n_samples: float, penalty: Complex) -> Continued:
         """Continue to complex penalties; see :class:`theory.equivalents.point.Equivalent`."""
         modes, width = self.modes, float(self.width)
-        xi, m, c = modes.eigenvalues, modes.multiplicities, modes.energies
+        xi, m = modes.eigenvalues, modes.multiplicities
         penalty = np.asarray(penalty, complex)
         flat = penalty.ravel()
         reference = float(np.exp(np.mean(np.log(np.abs(flat)))))
@@ -79,9 +79,14 @@ class ModalEquivalent:
 
         ridge, converged = follow(equation, start, reference, flat)
         df1 = (xi / (xi + ridge[:, None])) @ m + modes.tail_trace / ridge
-        total = (ridge[:, None] / (xi + ridge[:, None])) @ c + modes.unlearnable_variance + modes.noise_variance
         outer = ridge * (1.0 - df1 / width)
-        return Continued(outer.reshape(penalty.shape), total.reshape(penalty.shape), converged.reshape(penalty.shape))
+        return Continued(
+            ridge=outer.reshape(penalty.shape),
+            shares=(Share(ridge.reshape(penalty.shape), xi, modes.energies),),
+            unlearnable_variance=float(modes.unlearnable_variance),
+            noise_variance=float(modes.noise_variance),
+            converged=converged.reshape(penalty.shape),
+        )
 
 
 def _point(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> Point:
@@ -135,6 +140,8 @@ def _point(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> P
             np.inf,
             mixed_per_ridge / safe_width_left,
         ),
+        learned=xp.sum_modes(c, kept),
+        learned_twice=xp.sum_modes(c, kept * kept),
         n_unpenalised=modes.n_unpenalised,
         recovered=xp.where(square, np.inf, recovered),
         starved=starved,

@@ -32,6 +32,8 @@ class Point:
             ``T - kappa T'``.
         total: T.
         mixed_per_ridge: T', by its limit where kappa is 0.
+        learned: what the population problem explains of the target, ``sum c f`` with f = xi / (xi + ridge); T is the rest.
+        learned_twice: ``sum c f^2``.
         n_unpenalised: constants fitted beside the features.
         recovered: squared norm of the estimator where no sample is left over and nothing acts as noise.
         starved: an unpenalised constant leaves no sample; the ridges are infinite and nothing else is meant.
@@ -53,6 +55,8 @@ class Point:
     feature_variance: Any
     total: Any
     mixed_per_ridge: Any
+    learned: Any
+    learned_twice: Any
     n_unpenalised: int
     recovered: Any
     starved: Any
@@ -62,18 +66,51 @@ class Point:
     iterations: int
 
 
+class Share(NamedTuple):
+    """A part of the target at complex penalties: ``T = sum c_i ridge / (xi_i + ridge)`` over its modes.
+
+    Attributes:
+        ridge: of the penalties' shape.
+        eigenvalues: shape ``(m,)``.
+        energies: shape ``(m,)``.
+    """
+
+    ridge: Complex
+    eigenvalues: npt.NDArray[np.float64]
+    energies: npt.NDArray[np.float64]
+
+    @property
+    def total(self) -> Complex:
+        """T of this part."""
+        column = self.ridge[..., None]
+        lost: Complex = (column / (self.eigenvalues + column)) @ self.energies
+        return lost
+
+
 class Continued(NamedTuple):
     """The two scalar functions at complex penalties, each of their shape.
 
     Attributes:
         ridge: kappa; ``(1/n) tr (H H'/n + penalty)^-1 = 1 / kappa``, H the n feature vectors.
-        total: T(kappa).
+        shares: of the target, by families of modes that have a ridge of their own.
+        unlearnable_variance: what no family expresses.
+        noise_variance: of the labels.
         converged: whether Newton's method followed the branch to the end.
     """
 
     ridge: Complex
-    total: Complex
+    shares: tuple[Share, ...]
+    unlearnable_variance: float
+    noise_variance: float
     converged: npt.NDArray[np.bool_]
+
+    @property
+    def total(self) -> Complex:
+        """T(kappa)."""
+        total = np.full(self.ridge.shape, self.unlearnable_variance + self.noise_variance, complex)
+        for share in self.shares:
+            total += share.total
+        return total
 
 
 class Equivalent(Protocol):
