@@ -33,6 +33,11 @@ class ModalEquivalent:
     width: Any = np.inf
     constant: float = 0.0
 
+    @property
+    def rank(self) -> float:
+        """How many samples the features can interpolate at most; of one problem."""
+        return float(min(self.width, self.modes.rank))
+
     def is_single(self, *sizes: object) -> bool:
         """Whether this and the sizes beside it describe one problem rather than a batch."""
         return self.modes.is_single(*sizes, self.width)
@@ -63,8 +68,9 @@ class ModalEquivalent:
         xi, m = modes.eigenvalues, modes.multiplicities
         penalty = np.asarray(penalty, complex)
         flat = penalty.ravel()
-        reference = float(np.exp(np.mean(np.log(np.abs(flat)))))
-        start = np.full(flat.shape, solve_effective_ridge(modes, n_samples, reference, width=width).ridge, complex)
+        # From the positive penalty of the same size only the phase is left to turn.
+        reference = np.abs(flat)
+        start = np.asarray(solve_effective_ridge(modes, n_samples, reference, width=width).ridge, complex)
 
         def equation(ridge: Complex) -> tuple[Complex, Complex]:
             """Return the penalty at an inner ridge, and its logarithmic derivative."""

@@ -86,6 +86,12 @@ class Share(NamedTuple):
         lost: Complex = (column / (self.eigenvalues + column)) @ self.energies
         return lost
 
+    @property
+    def learned(self) -> Complex:
+        """The rest of its energy, ``sum c_i xi_i / (xi_i + ridge)``."""
+        kept: Complex = (self.eigenvalues / (self.eigenvalues + self.ridge[..., None])) @ self.energies
+        return kept
+
 
 class Continued(NamedTuple):
     """The two scalar functions at complex penalties, each of their shape.
@@ -118,7 +124,13 @@ class Equivalent(Protocol):
 
     Attributes:
         constant: eigenvalue of the constant that the features form, 0 if they have no mean.
+        rank: how many samples the features can interpolate at most; infinite with a tail.
     """
+
+    @property
+    def rank(self) -> float:
+        """Return it."""
+        ...
 
     @property
     def constant(self) -> float:

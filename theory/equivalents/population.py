@@ -6,11 +6,18 @@ learned (a class mean, or E[h nu] with nu the latent of a teacher), every convex
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from theory.covariance import Vector
+from theory.equivalents.point import Equivalent
+
+ABUNDANT = 1e60
+"""Samples enough for a penalty to be the ridge itself."""
+FAR = 1e8
+MAX_RESCALINGS = 20
 
 
 class Traces(NamedTuple):
@@ -97,3 +104,49 @@ class SpectralPopulation:
             coupling_variance=float(np.sum(coupled * kept)),
             coupling_norm=float(np.sum(coupled_twice)),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EquivalentPopulation:
+    """Any equivalent, its energies standing for couplings: ``Phi' (Omega + ridge)^-1 Phi = sum c xi / (xi + ridge)``.
+
+    Attributes:
+        equivalent: without an unpenalised constant. The energy of an eigenvalue is the squared coupling over it.
+    """
+
+    equivalent: Equivalent
+
+    @property
+    def rank(self) -> float:
+        """Number of directions with variance."""
+        return self.equivalent.rank
+
+    @cached_property
+    def trace(self) -> float:
+        """``tr Omega``, the limit of ``ridge df1`` for large ridges."""
+        return trace_of(self.equivalent)
+
+    def traces(self, ridge: float) -> Traces:
+        """Return the traces at a ridge: what is left of the equivalent where samples abound."""
+        point = self.equivalent.solve(ABUNDANT, ridge)
+        return Traces(
+            df1=float(point.df1),
+            df2=float(point.df2),
+            df_norm=float(point.spread_per_ridge),
+            coupling=float(point.learned),
+            coupling_variance=float(point.learned_twice + point.feature_variance),
+            coupling_norm=float(point.mixed_per_ridge),
+        )
+
+
+def trace_of(equivalent: Equivalent) -> float:
+    """Return the trace of the features' second moments."""
+    scale = 1.0
+    for _ in range(MAX_RESCALINGS):
+        far = FAR * scale
+        # df1 = trace / ridge - tr Omega^2 / ridge^2 + ...
+        found = far * float(equivalent.solve(ABUNDANT, far).df1)
+        if 0.1 * scale <= found <= 10.0 * scale:
+            return found
+        scale = found
+    return scale

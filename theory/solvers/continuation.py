@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Complex = npt.NDArray[np.complex128]
+Vector = npt.NDArray[np.float64]
 Equation = Callable[[Complex], tuple[Complex, Complex]]
 
 LONGEST_STEP = 0.25
@@ -19,7 +20,7 @@ NEIGHBOURS = 8
 
 
 def follow(
-    equation: Equation, start: Complex, reference: Complex | float, penalty: Complex
+    equation: Equation, start: Complex, reference: Complex | Vector | float, penalty: Complex
 ) -> tuple[Complex, npt.NDArray[np.bool_]]:
     """Solve ``equation(ridge) = penalty`` on the branch that begins at ``equation(start) = reference``.
 
