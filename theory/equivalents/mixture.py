@@ -86,10 +86,10 @@ class MixtureEquivalent:
     def continued(self, n_samples: float, penalty: Complex) -> Continued:
         """Continue to complex penalties; see :class:`theory.equivalents.point.Equivalent`."""
         found = self.base.continued(n_samples, penalty)
-        coupling = np.zeros(found.ridge.shape, complex)
+        coupling: Complex = np.zeros(found.ridge.shape, complex)
         for share in found.shares:
             coupling += share.learned
-        total = self.label_variance / (1.0 + self.label_variance * coupling)
+        total: Complex = self.label_variance / (1.0 + self.label_variance * coupling)
         return ContinuedMixture(found.ridge, total, found.converged)  # type: ignore[return-value]
 
 

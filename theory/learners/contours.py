@@ -61,7 +61,7 @@ def flow_contour(time: float, *, between: bool = True) -> Contour:
     weights = step * scale / np.pi * turned * np.exp(points * time)
     if not between:
         weights[0] *= 0.5
-    return Contour(points, weights)
+    return Contour(np.asarray(points, complex), np.asarray(weights, complex))
 
 
 def descent_contour(step_size: float, steps: int, *, between: bool = True) -> Contour:

@@ -106,7 +106,7 @@ def finite_rank(equivalent: Equivalent) -> float:
     """Return the rank of the features' covariance."""
     if isinstance(equivalent, ModalEquivalent):
         return float(min(equivalent.width, equivalent.modes.rank))
-    return float(equivalent.rank)  # type: ignore[attr-defined]
+    return float(equivalent.rank)
 
 
 def _mean(transform: object) -> float:
