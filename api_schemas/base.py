@@ -6,6 +6,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 LARGEST = 1e100
 """No quantity exceeds this; squares and sums of admissible numbers then stay finite."""
+LARGEST_ROOT = 1e50
+"""No quantity exceeds this whose square is one."""
 LARGEST_SIZE = 1e12
 """No count exceeds this; neighbouring counts are then told apart in double precision at the interpolation threshold."""
 

@@ -41,8 +41,14 @@ class Effective(Schema):
         unit="input^2",
         example=0.17417,
     )
-    df1: float = described("Trace of the hat matrix: effective degrees of freedom.", unit="1", example=340.67)
-    df2: float = described("Trace of its square on the population.", unit="1", example=290.14)
+    df1: float | None = described(
+        "Trace of the hat matrix: effective degrees of freedom. Null where the learner has none.",
+        unit="1",
+        example=340.67,
+    )
+    df2: float | None = described(
+        "Trace of its square on the population; null where the learner has none.", unit="1", example=290.14
+    )
 
 
 class Numerics(Schema):
@@ -109,6 +115,12 @@ class Prediction(Schema):
         "||theta||^2 without an unpenalised constant; null where it is infinite.", unit="label^2/input^2", example=0.88
     )
     effective: Effective = Field(description="Effective ridge and degrees of freedom.")
+    critical_step_size: float | None = described(
+        "Step size from which the learner diverges, for learners that take steps.",
+        unit="1/input^2",
+        example=None,
+        default=None,
+    )
     phase: Literal["underparameterized", "threshold", "overparameterized"] = described(
         "Whether samples outnumber parameters.", unit="1", example="underparameterized"
     )

@@ -5,14 +5,30 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from api_schemas.base import LARGEST, LARGEST_SIZE, Nonnegative, Positive, Schema, described
+from api_schemas.base import LARGEST, LARGEST_ROOT, LARGEST_SIZE, Nonnegative, Positive, Schema, described
 from api_schemas.covariance import Covariance, IsotropicCovariance
-from api_schemas.target import Target
+from api_schemas.target import IsotropicAlignment, MeanAlignment, Target
 
 
 def _n_samples() -> Any:
     return described(
         "Number n of training samples; fractions are allowed.", unit="samples", example=800, gt=0, le=LARGEST_SIZE
+    )
+
+
+def _n_features() -> Any:
+    return described(
+        "Number d of inputs; a whole number where the covariance has one eigenvalue per feature.",
+        unit="features",
+        example=400,
+        gt=0,
+        le=LARGEST_SIZE,
+    )
+
+
+def _covariance(description: str = "Covariance Sigma of the inputs.") -> Any:
+    return Field(
+        default=IsotropicCovariance(), description=description, examples=[{"kind": "isotropic", "variance": 1.0}]
     )
 
 
@@ -32,18 +48,8 @@ class RegressionRegime(Schema):
 
     kind: Literal["regression"]
     n_samples: float = _n_samples()
-    n_features: float = described(
-        "Number d of inputs; a whole number where the covariance has one eigenvalue per feature.",
-        unit="features",
-        example=400,
-        gt=0,
-        le=LARGEST_SIZE,
-    )
-    covariance: Covariance = Field(
-        default=IsotropicCovariance(),
-        description="Covariance Sigma of the inputs.",
-        examples=[{"kind": "isotropic", "variance": 1.0}],
-    )
+    n_features: float = _n_features()
+    covariance: Covariance = _covariance()
     target: Target = Field(
         default=Target(), description="The function to be learned.", examples=[{"signal_variance": 1.0}]
     )
@@ -106,6 +112,61 @@ class SphereRegime(Schema):
     noise_variance: float = _noise_variance()
 
 
+class MixtureRegime(Schema):
+    """Two classes x = y mu + Sigma^(1/2) z, y = +-1, that differ by their means."""
+
+    kind: Literal["mixture"]
+    n_samples: float = _n_samples()
+    n_features: float = _n_features()
+    covariance: Covariance = _covariance("Covariance Sigma of the inputs of each class.")
+    mean_norm: float = described(
+        "Length ||mu|| of a class mean: half the distance between the two.",
+        unit="input",
+        example=1.5,
+        default=1.5,
+        ge=0,
+        le=LARGEST_ROOT,
+    )
+    mean_alignment: MeanAlignment = Field(
+        default=IsotropicAlignment(),
+        description="How ||mu||^2 lies along the eigenvectors of the covariance: the same in every direction, or by given"
+        " shares, one for each distinct eigenvalue in the order given.",
+        examples=[{"kind": "isotropic"}],
+    )
+    positive_fraction: float = described(
+        "Share of the samples with y = +1.", unit="1", example=0.5, default=0.5, gt=0, lt=1
+    )
+
+
+class TeacherClassificationRegime(Schema):
+    """Gaussian inputs, and labels +-1 from a latent linear function nu = w.x of them."""
+
+    kind: Literal["teacher_classification"]
+    n_samples: float = _n_samples()
+    n_features: float = _n_features()
+    covariance: Covariance = _covariance()
+    target: Target = Field(
+        default=Target(),
+        description="The latent nu = w.x: its variance, and how it lies along the covariance.",
+        examples=[{"signal_variance": 1.0}],
+    )
+    link: Literal["sign", "logistic"] = described(
+        "sign: y = sign(nu + noise); logistic: y = 1 with probability 1 / (1 + exp(-nu)).", unit="1", example="sign"
+    )
+    noise_variance: float = described(
+        "Variance of the noise under the sign; 0 for the logistic link.",
+        unit="latent^2",
+        example=0.0,
+        default=0.0,
+        ge=0,
+        le=LARGEST,
+    )
+
+
 Regime = TypeAliasType(
-    "Regime", Annotated[RegressionRegime | EigenspectrumRegime | SphereRegime, Field(discriminator="kind")]
+    "Regime",
+    Annotated[
+        RegressionRegime | EigenspectrumRegime | SphereRegime | MixtureRegime | TeacherClassificationRegime,
+        Field(discriminator="kind"),
+    ],
 )

@@ -7,7 +7,7 @@ from typing_extensions import TypeAliasType
 
 from api_schemas.base import LARGEST, Schema, Whole, described
 from api_schemas.features import Features, LinearFeatures
-from api_schemas.model import Learner
+from api_schemas.learner import Learner
 from api_schemas.prediction import PredictionWarning, Source
 from api_schemas.regime import Regime
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from api_schemas.base import LARGEST, Nonnegative, Schema, described
+from api_schemas.base import LARGEST, LARGEST_ROOT, Nonnegative, Schema, described
 
 
 class IsotropicAlignment(Schema):
@@ -40,6 +40,10 @@ Alignment = TypeAliasType(
     "Alignment", Annotated[IsotropicAlignment | SourceAlignment | EnergiesAlignment, Field(discriminator="kind")]
 )
 
+MeanAlignment = TypeAliasType(
+    "MeanAlignment", Annotated[IsotropicAlignment | EnergiesAlignment, Field(discriminator="kind")]
+)
+
 
 class Target(Schema):
     """y = mean + w.x + (a nonlinear part) + noise."""
@@ -65,4 +69,6 @@ class Target(Schema):
         ge=0,
         le=LARGEST,
     )
-    mean: float = described("Mean of the target.", unit="label", example=0.0, default=0.0, ge=-1e50, le=1e50)
+    mean: float = described(
+        "Mean of the target.", unit="label", example=0.0, default=0.0, ge=-LARGEST_ROOT, le=LARGEST_ROOT
+    )

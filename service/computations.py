@@ -13,7 +13,7 @@ from api_schemas.prediction import PredictionRequest
 from api_schemas.spectra import SpectrumRequest
 from service import metrics
 from service.problems import refused
-from workers import predictions, spectra
+from workers import building, predictions, spectra
 from workers.refusals import Refused
 
 
@@ -86,7 +86,7 @@ PREDICTIONS = Computation(
     schema=PredictionRequest,
     key_of=predictions.key_of,
     work_out=predictions.predict,
-    make_sure=predictions.equivalent_of,
+    make_sure=building.build,
     counter=metrics.PREDICTIONS,
     # Larger bodies may spell out more than some 10^4 modes.
     inline_bytes=32 * 1024,

@@ -33,6 +33,12 @@ from theory.equivalents.random_fourier import random_fourier
 from theory.equivalents.sphere import sphere_modes
 from theory.equivalents.wide_networks import ConjugateKernel, NeuralTangentKernel
 from theory.functionals.optimal_penalty import OptimalPenalty, optimal_penalty
+from theory.learners.gradient_methods import (
+    GradientPrediction,
+    largest_step_size,
+    predict_gradient_descent,
+    predict_gradient_flow,
+)
 from theory.learners.ridge import RidgePrediction, predict_ridge
 from theory.modes import Modes
 from theory.solvers.effective_ridge import EffectiveRidge, solve_effective_ridge
@@ -46,6 +52,7 @@ __all__ = [
     "EffectiveRidge",
     "Equivalent",
     "Exponential",
+    "GradientPrediction",
     "InadmissibleProblem",
     "Kernel",
     "Laplace",
@@ -63,8 +70,11 @@ __all__ = [
     "activations",
     "covariance",
     "kernel_features",
+    "largest_step_size",
     "linear_modes",
     "optimal_penalty",
+    "predict_gradient_descent",
+    "predict_gradient_flow",
     "predict_ridge",
     "random_features",
     "random_fourier",

@@ -1,8 +1,8 @@
 """What a row of the tables holds: a kind's schema, what works it out, and where that comes from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from api_schemas.base import Schema
 from api_schemas.prediction import Source
@@ -25,16 +25,43 @@ class Evaluated(Kind):
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMap(Kind):
-    """A kind of features, with how it turns each regime into an equivalent; None where there is no theory.
+    """A kind of features, with how it turns each sort of regime into an equivalent; None where there is no theory.
 
     Attributes:
-        regression: takes the schema, a spectrum, energies and what else is known of the target, by name.
-        eigenspectrum: takes the schema and a mode table.
+        inputs: of regimes that have inputs; takes the schema, a spectrum, energies and what else is known of the target, by
+            name.
+        modes: of regimes that are mode tables; takes the schema and the table.
         sphere: takes the schema and the regime's fields, by name.
         nonlinear: whether the inputs pass through a nonlinearity, whose equivalent needs inputs of many directions.
     """
 
-    regression: Callable[..., Any] | None = None
-    eigenspectrum: Callable[..., Any] | None = None
+    inputs: Callable[..., Any] | None = None
+    modes: Callable[..., Any] | None = None
     sphere: Callable[..., Any] | None = None
     nonlinear: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegimeKind(Kind):
+    """A kind of regime.
+
+    Attributes:
+        stage: the attribute of :class:`FeatureMap` that takes it.
+        metric: what ``test_error`` measures in it.
+    """
+
+    stage: str
+    metric: Literal["squared_error", "misclassification"] = "squared_error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerKind(Kind):
+    """A kind of learner.
+
+    Attributes:
+        answers: by kind of regime, what it attains; takes the request and what was built of it.
+        features: the kinds that it has a theory with, where not with all.
+    """
+
+    answers: Mapping[str, Callable[..., Any]]
+    features: tuple[str, ...] | None = None

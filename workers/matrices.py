@@ -17,7 +17,7 @@ from theory.covariance import Spectrum
 from workers.features import random_layers
 from workers.publications import EL_KAROUI, FAN_WANG
 from workers.refusals import Refused, Unsupported
-from workers.registry import COVARIANCES, FEATURES, KERNELS
+from workers.registry import COVARIANCES, FEATURES, KERNELS, builder
 from workers.spectrum_warnings import Caveats, of_activation, of_nonlinear_features, of_spikes, of_spikes_in_bulk
 
 MAX_EIGENVALUES = 10_000
@@ -123,9 +123,9 @@ def kernel_matrix(request: SpectrumRequest) -> Prepared:
     """Inner products of the features of all pairs of samples."""
     features, regime = request.model.features, request.regime
     row = FEATURES[features.kind]
-    build = getattr(row, regime.kind)
+    build = builder(features.kind, regime.kind)
     if build is None:
-        takes = [name for name, other in FEATURES.items() if getattr(other, regime.kind) is not None]
+        takes = [name for name in FEATURES if builder(name, regime.kind) is not None]
         raise Unsupported(
             "/model/features/kind",
             f"features.kind = '{features.kind}' has no theory with regime.kind = '{regime.kind}'; that regime takes"

@@ -84,3 +84,14 @@ KAC = Source(
     title="Kac, Murdock, Szego: On the eigenvalues of certain Hermitian forms",
     reference="doi:10.1512/iumj.1953.2.52034",
 )
+ALI = Source(
+    title="Ali, Kolter, Tibshirani: A continuous-time view of early stopping for least squares regression",
+    reference="arXiv:1810.10082",
+)
+LIAO_COUILLET_DYNAMICS = Source(
+    title="Liao, Couillet: The dynamics of learning: a random matrix approach", reference="arXiv:1805.11917"
+)
+BACH = Source(
+    title="Bach: High-dimensional analysis of double descent for linear regression with random projections",
+    reference="arXiv:2303.01372",
+)

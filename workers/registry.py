@@ -4,14 +4,19 @@ A new kind is a schema class, a module of equations, a docs page, and a row here
 :mod:`workers.features`.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import theory
-from api_schemas import covariance, model, regime, target
+from api_schemas import covariance, learner, regime, target
 from api_schemas import features as feature_schemas
-from workers import features
+from workers import features, learners
 from workers.features import KERNELS
-from workers.kinds import Evaluated, FeatureMap, Kind
+from workers.kinds import Evaluated, FeatureMap, Kind, LearnerKind, RegimeKind
 from workers.publications import (
+    ALI,
     ATANASOV,
+    BACH,
     BORDELON,
     CAPONNETTO_DE_VITO,
     CUI,
@@ -21,6 +26,7 @@ from workers.publications import (
     GHORBANI,
     HASTIE,
     KAC,
+    LIAO_COUILLET_DYNAMICS,
     LIAO_FOURIER,
     LIAO_MAHONEY,
     MEI_MONTANARI,
@@ -31,17 +37,28 @@ from workers.publications import (
     XIAO,
 )
 
+NUMBERS = ("regression", "eigenspectrum", "sphere")
+"""Regimes whose labels are numbers."""
+CLASSES = ("mixture", "teacher_classification")
+"""Regimes whose labels are classes."""
+
 __all__ = [
     "ALIGNMENTS",
+    "CLASSES",
     "COMBINATIONS",
     "COVARIANCES",
     "FEATURES",
     "KERNELS",
     "LEARNERS",
+    "NUMBERS",
     "REGIMES",
     "Evaluated",
     "FeatureMap",
     "Kind",
+    "LearnerKind",
+    "RegimeKind",
+    "builder",
+    "goes_together",
 ]
 
 COVARIANCES = {
@@ -64,51 +81,77 @@ ALIGNMENTS = {
 FEATURES = {
     "linear": FeatureMap(
         schema=feature_schemas.LinearFeatures,
-        regression=features.linear,
-        eigenspectrum=features.linear_of_modes,
+        inputs=features.linear,
+        modes=features.linear_of_modes,
         nonlinear=False,
         sources=(HASTIE,),
     ),
     "random_features": FeatureMap(
         schema=feature_schemas.RandomFeatures,
-        regression=features.random_features,
+        inputs=features.random_features,
         sources=(MEI_MONTANARI, SCHROEDER, PICCOLO, FAN_WANG),
     ),
     "random_fourier": FeatureMap(
-        schema=feature_schemas.RandomFourierFeatures, regression=features.random_fourier, sources=(LIAO_FOURIER,)
+        schema=feature_schemas.RandomFourierFeatures, inputs=features.random_fourier, sources=(LIAO_FOURIER,)
     ),
     "random_projection": FeatureMap(
         schema=feature_schemas.RandomProjection,
-        regression=features.random_projection,
-        eigenspectrum=features.projection_of_modes,
+        inputs=features.random_projection,
+        modes=features.projection_of_modes,
         nonlinear=False,
         sources=(SIMON_WIDTH, ATANASOV),
     ),
     "kernel": FeatureMap(
         schema=feature_schemas.KernelFeatures,
-        regression=features.kernel,
+        inputs=features.kernel,
         sphere=features.kernel_on_sphere,
         sources=(EL_KAROUI, BORDELON, SIMON),
     ),
 }
 
 LEARNERS = {
-    "ridge": Evaluated(
-        schema=model.RidgeLearner, evaluate=theory.predict_ridge, sources=(HASTIE, DOBRIBAN_WAGER, LIAO_MAHONEY)
-    )
+    "ridge": LearnerKind(
+        schema=learner.RidgeLearner,
+        answers={**dict.fromkeys(NUMBERS, learners.ridge)},
+        sources=(HASTIE, DOBRIBAN_WAGER, LIAO_MAHONEY),
+    ),
+    "gradient_flow": LearnerKind(
+        schema=learner.GradientFlowLearner,
+        answers={**dict.fromkeys(NUMBERS, learners.gradient_flow)},
+        sources=(ALI, LIAO_COUILLET_DYNAMICS, BACH),
+    ),
+    "gradient_descent": LearnerKind(
+        schema=learner.GradientDescentLearner,
+        answers={**dict.fromkeys(NUMBERS, learners.gradient_descent)},
+        sources=(ALI, LIAO_COUILLET_DYNAMICS, BACH),
+    ),
 }
 
 REGIMES = {
-    "regression": Kind(schema=regime.RegressionRegime),
-    "eigenspectrum": Kind(schema=regime.EigenspectrumRegime, sources=(BORDELON, SIMON)),
-    "sphere": Kind(schema=regime.SphereRegime, sources=(GHORBANI, XIAO)),
+    "regression": RegimeKind(schema=regime.RegressionRegime, stage="inputs"),
+    "eigenspectrum": RegimeKind(schema=regime.EigenspectrumRegime, stage="modes", sources=(BORDELON, SIMON)),
+    "sphere": RegimeKind(schema=regime.SphereRegime, stage="sphere", sources=(GHORBANI, XIAO)),
 }
 
+
+def builder(features_kind: str, regime_kind: str) -> Callable[..., Any] | None:
+    """Return what builds the equivalent of features in a regime, None where there is no theory."""
+    found: Callable[..., Any] | None = getattr(FEATURES[features_kind], REGIMES[regime_kind].stage)
+    return found
+
+
+def goes_together(features_kind: str, learner_kind: str, regime_kind: str) -> bool:
+    """Whether there is a theory of the three."""
+    row = LEARNERS[learner_kind]
+    trained = regime_kind in row.answers and (row.features is None or features_kind in row.features)
+    return trained and builder(features_kind, regime_kind) is not None
+
+
 COMBINATIONS = tuple(
-    {"features": name, "learner": learner, "regime": regime_kind}
-    for name in FEATURES
-    for learner in LEARNERS
-    for regime_kind in REGIMES
-    if getattr(FEATURES[name], regime_kind) is not None
+    {"features": one, "learner": two, "regime": three}
+    for one in FEATURES
+    for two in LEARNERS
+    for three in REGIMES
+    if goes_together(one, two, three)
 )
 """Every features, learner and regime that go together."""

@@ -1,6 +1,7 @@
 """What an answer should be read with: each warning has a fixed code, a condition, and a sentence with its number."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,10 @@ from api_schemas.features import (
 from api_schemas.model import Model
 from api_schemas.prediction import PredictionRequest, PredictionWarning
 from api_schemas.regime import RegressionRegime, SphereRegime
-from theory import Equivalent, ModalEquivalent, RidgePrediction
+from theory import Equivalent, ModalEquivalent
 from theory.covariance import Spectrum
 from theory.equivalents.layered import LayeredEquivalent
+from workers.answers import Answer, Built
 from workers.features import kernel_of
 
 FEW_SAMPLES = 20
@@ -31,53 +33,49 @@ NARROW = 100
 """Below this width errors were seen to be 2 to 5 % off, by an amount of order 1 / width."""
 SCATTERED = 0.02
 """Relative error of a kernel's train_error that deserves to be said."""
+SHORTEST = 1e-100
 SMALL_TRAIN_ERROR = 1e-3
 """Relative to the labels' variance: training errors below this amplify what the limit neglects."""
 
 
-def warnings_for(
-    request: PredictionRequest, equivalent: Equivalent, risks: RidgePrediction, spectrum: Spectrum | None
-) -> list[PredictionWarning]:
+def warnings_for(request: PredictionRequest, built: Built, answer: Answer) -> list[PredictionWarning]:
     """List what a careful reader should know of this prediction, most serious first.
 
     Args:
         request: as it was asked.
-        equivalent: that was solved.
-        risks: what was found.
-        spectrum: of the inputs, where features that are not linear were built on them; None otherwise.
+        built: what was solved.
+        answer: what was found.
     """
-    found = [*_of_the_solution(request, equivalent, risks), *_of_the_sizes(request, risks)]
-    if spectrum is not None:
-        found += _of_nonlinear_features(request, spectrum, risks)
-    found += _of_the_target(request, equivalent)
+    found = [*_of_the_solution(request, built.equivalent, answer), *_of_the_sizes(request, answer)]
+    if built.spectrum is not None:
+        found += _of_nonlinear_features(request, built.spectrum, answer)
+    found += _of_the_target(request, built.equivalent)
     return [PredictionWarning(code=code, detail=detail) for code, detail in found]
 
 
-def _of_the_solution(
-    request: PredictionRequest, equivalent: Equivalent, risks: RidgePrediction
-) -> Iterator[tuple[str, str]]:
+def _of_the_solution(request: PredictionRequest, equivalent: Equivalent, answer: Answer) -> Iterator[tuple[str, str]]:
     n_samples, n_unpenalised = request.regime.n_samples, int(request.model.fit_intercept)
-    if risks.status == "divergent" and n_samples <= n_unpenalised:
+    if answer.status == "divergent" and n_samples <= n_unpenalised:
         yield (
             "no_samples_left",
             f"n_samples = {n_samples:g} leaves none beside the intercept, where the limit of large sizes diverges"
             " whatever the penalty",
         )
-    elif risks.status == "divergent":
+    elif answer.status == "divergent":
         yield "interpolation_threshold", _divergence(equivalent, n_samples)
-    elif risks.status == "not_converged":
+    elif answer.status == "not_converged":
         yield (
             "not_converged",
-            f"the relative residual of the fixed point is {risks.residual:.2g}, or another of its checks failed;"
+            f"the relative residual of the fixed point is {answer.residual:.2g}, or another of its checks failed;"
             " the numbers are the best found and may be wrong",
         )
 
 
-def _of_the_sizes(request: PredictionRequest, risks: RidgePrediction) -> Iterator[tuple[str, str]]:
+def _of_the_sizes(request: PredictionRequest, answer: Answer) -> Iterator[tuple[str, str]]:
     n_samples = request.regime.n_samples
-    free = n_samples - risks.df2
-    erring = risks.test_error > 0.0
-    if risks.status == "converged" and erring and n_samples >= FEW_SAMPLES and free < FEW_FREE_SAMPLES:
+    free = n_samples - answer.df2 if answer.df2 is not None else np.inf
+    erring = answer.test_error > 0.0
+    if answer.status == "converged" and erring and n_samples >= FEW_SAMPLES and free < FEW_FREE_SAMPLES:
         yield (
             "near_threshold",
             f"n_samples - df2 = {free:.3g} is small: at finite size the mean error exceeds this limit by a relative amount"
@@ -91,9 +89,7 @@ def _of_the_sizes(request: PredictionRequest, risks: RidgePrediction) -> Iterato
         )
 
 
-def _of_nonlinear_features(
-    request: PredictionRequest, spectrum: Spectrum, risks: RidgePrediction
-) -> Iterator[tuple[str, str]]:
+def _of_nonlinear_features(request: PredictionRequest, spectrum: Spectrum, answer: Answer) -> Iterator[tuple[str, str]]:
     regime = request.regime
     assert isinstance(regime, RegressionRegime)
     trace = float(spectrum.multiplicities @ spectrum.eigenvalues)
@@ -120,7 +116,8 @@ def _of_nonlinear_features(
             f" 1 / width, which was seen to be 2 to 5 % below {NARROW}",
         )
     scatter = _diagonal_scatter(request.model, regime.n_samples, spectrum)
-    if scatter > SCATTERED and risks.train_error > 0.0:
+    train_error = answer.train_error or 0.0
+    if scatter > SCATTERED and train_error > 0.0:
         yield (
             "scattered_lengths",
             "the inputs' lengths scatter, and the kernel's diagonal with them: train_error is too low by an amount of order"
@@ -128,10 +125,10 @@ def _of_nonlinear_features(
         )
     target = regime.target
     labels = target.signal_variance + target.nonlinear_variance + regime.noise_variance
-    if risks.status == "converged" and 0.0 < risks.train_error < SMALL_TRAIN_ERROR * labels:
+    if answer.status == "converged" and 0.0 < train_error < SMALL_TRAIN_ERROR * labels:
         yield (
             "small_train_error",
-            f"train_error is 10^{np.log10(risks.train_error):.2f}: so small a training error depends on fluctuations that the"
+            f"train_error is 10^{np.log10(train_error):.2f}: so small a training error depends on fluctuations that the"
             " limit neglects; trust its order of magnitude",
         )
 
@@ -176,9 +173,18 @@ def _diagonal_scatter(model: Model, n_samples: float, spectrum: Spectrum) -> flo
 
     step = 1e-4 * q
     slope = (diagonal(q + step) - diagonal(q - step)) / (2.0 * step)
-    ridge = kernel.linearised(q, 0.0).tail + n_samples * model.learner.penalty
+    ridge = kernel.linearised(q, 0.0).tail + n_samples * _penalty(model.learner)
     deviation = slope * np.sqrt(2.0 * float(m @ (s * s))) / d
     return float((deviation / ridge) ** 2) if ridge > 0.0 else 0.0
+
+
+def _penalty(learner: Any) -> float:
+    """Return the penalty, or what takes its place in a learner that stops early."""
+    if learner.kind == "gradient_flow":
+        return float(learner.penalty + 1.0 / max(learner.time, SHORTEST))
+    if learner.kind == "gradient_descent":
+        return float(learner.penalty + 1.0 / max(learner.steps * learner.step_size, SHORTEST))
+    return float(getattr(learner, "penalty", 0.0))
 
 
 def _widths(features: Features) -> list[float]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, getcontext, localcontext
+from functools import partial
 
 import numpy as np
 from scipy.integrate import quad
@@ -160,6 +161,21 @@ def assert_matches(prediction: theory.RidgePrediction, exact: ExactRidge, *, rto
         np.testing.assert_allclose(getattr(prediction, name), expected, rtol=rtol, atol=1e-200, err_msg=name)
 
 
+def average_over_marchenko_pastur(function: Callable[[float], float], *, ratio: float) -> float:
+    """Average a function over the eigenvalues of the sample covariance of ``ratio = d / n``, zeros included."""
+    root = np.sqrt(ratio)
+    low, high = (1.0 - root) ** 2, (1.0 + root) ** 2
+    # s = centre - half cos(t) removes the square-root singularities at both edges.
+    half = (high - low) / 2.0
+
+    def integrand(t: float) -> float:
+        s = low + 2.0 * half * np.sin(t / 2.0) ** 2
+        return function(s) * (half * np.sin(t)) ** 2 / (2.0 * np.pi * ratio * s)
+
+    bulk, _ = quad(integrand, 0.0, np.pi, epsabs=1e-13, epsrel=1e-12, limit=400)
+    return float(bulk) + max(0.0, 1.0 - 1.0 / ratio) * function(0.0)
+
+
 def isotropic_by_marchenko_pastur(
     *, ratio: float, penalty: float, signal_variance: float, noise_variance: float
 ) -> dict[str, float]:
@@ -170,21 +186,7 @@ def isotropic_by_marchenko_pastur(
 
     Source: the expectations in Dobriban and Wager, arXiv:1507.03003, section 2, for Gaussian inputs.
     """
-    root = np.sqrt(ratio)
-    low, high = (1.0 - root) ** 2, (1.0 + root) ** 2
-    null_mass = max(0.0, 1.0 - 1.0 / ratio)
-
-    def average(function: Callable[[float], float]) -> float:
-        # s = centre - half cos(t) removes the square-root singularities at both edges.
-        half = (high - low) / 2.0
-
-        def integrand(t: float) -> float:
-            s = low + 2.0 * half * np.sin(t / 2.0) ** 2
-            return function(s) * (half * np.sin(t)) ** 2 / (2.0 * np.pi * ratio * s)
-
-        bulk, _ = quad(integrand, 0.0, np.pi, epsabs=0.0, epsrel=1e-12, limit=400)
-        return float(bulk) + null_mass * function(0.0)
-
+    average = partial(average_over_marchenko_pastur, ratio=ratio)
     bias_given_data = signal_variance * average(lambda s: (penalty / (s + penalty)) ** 2)
     variance_given_data = noise_variance * ratio * average(lambda s: s / (s + penalty) ** 2)
     signal_residual = signal_variance * average(lambda s: s * (penalty / (s + penalty)) ** 2)

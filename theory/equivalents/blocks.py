@@ -9,7 +9,7 @@ Source: the equivalent of a single family is that of Simon et al., arXiv:2311.14
 is the finding of Liao, Couillet, Mahoney, arXiv:2006.05013, for cosines and sines.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +61,16 @@ class BlockEquivalent:
     def rank(self) -> float:
         """Most samples that the features can interpolate."""
         return sum(min(width, float(modes.rank)) for modes, width in zip(self.families, self.widths, strict=True))
+
+    def without_constant(self) -> "BlockEquivalent":
+        """Return the features less their mean."""
+        families = []
+        for modes in self.families:
+            others = modes.eigenvalues != self.constant
+            families.append(
+                replace(modes, multiplicities=modes.multiplicities * others, energies=modes.energies * others)
+            )
+        return replace(self, families=tuple(families), constant=0.0)
 
     def solve(self, n_samples: Any, penalty: Any) -> Point:
         """Return the point at real sizes and penalties; see :class:`theory.equivalents.point.Equivalent`."""

@@ -13,7 +13,7 @@ Sources: Schröder, Cui, Dmitriev, Loureiro, arXiv:2302.00401; Fan and Wang, arX
 their biases Piccolo and Schröder, arXiv:2105.05115.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -140,6 +140,10 @@ class LayeredEquivalent:
             centred = min(layer.width, layer.noisy_share * layer.width + centred)
             beside = min(layer.width - centred, 1.0 if layer.biased else beside)
         return centred, centred + beside
+
+    def without_constant(self) -> "LayeredEquivalent":
+        """Return the features less their mean."""
+        return replace(self, constant=0.0, mean=0.0)
 
     def solve(self, n_samples: Any, penalty: Any) -> Point:
         """Return the point at real sizes and penalties; see :class:`theory.equivalents.point.Equivalent`."""

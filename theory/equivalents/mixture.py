@@ -66,6 +66,10 @@ class MixtureEquivalent:
         """Of the features."""
         return self.base.rank
 
+    def without_constant(self) -> "MixtureEquivalent":
+        """Return the features less their mean."""
+        return replace(self, base=self.base.without_constant())
+
     def solve(self, n_samples: Any, penalty: Any) -> Point:
         """Return the point at real sizes and penalties; see :class:`theory.equivalents.point.Equivalent`."""
         point = self.base.solve(n_samples, penalty)

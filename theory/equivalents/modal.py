@@ -1,6 +1,6 @@
 """Modes seen as they are, or through finitely many random combinations of them: linear models, kernels, shallow features."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,16 @@ class ModalEquivalent:
         """Whether this and the sizes beside it describe one problem rather than a batch."""
         return self.modes.is_single(*sizes, self.width)
 
+    def without_constant(self) -> "ModalEquivalent":
+        """Return the features less their mean."""
+        if self.constant == 0.0:
+            return self
+        others = self.modes.eigenvalues != self.constant
+        modes = replace(
+            self.modes, multiplicities=self.modes.multiplicities * others, energies=self.modes.energies * others
+        )
+        return replace(self, modes=modes, constant=0.0)
+
     def solve(self, n_samples: Any, penalty: Any) -> Point:
         """Return the point at real sizes and penalties; see :class:`theory.equivalents.point.Equivalent`."""
         modes, width = self.modes, self.width
@@ -70,7 +80,8 @@ class ModalEquivalent:
         flat = penalty.ravel()
         # From the positive penalty of the same size only the phase is left to turn.
         reference = np.abs(flat)
-        start = np.asarray(solve_effective_ridge(modes, n_samples, reference, width=width).ridge, complex)
+        penalised = replace(modes, n_unpenalised=0) if modes.n_unpenalised else modes
+        start = np.asarray(solve_effective_ridge(penalised, n_samples, reference, width=width).ridge, complex)
 
         def equation(ridge: Complex) -> tuple[Complex, Complex]:
             """Return the penalty at an inner ridge, and its logarithmic derivative."""

@@ -137,6 +137,10 @@ class Equivalent(Protocol):
         """Return it."""
         ...
 
+    def without_constant(self) -> "Equivalent":
+        """Return the features less their mean."""
+        ...
+
     def solve(self, n_samples: Any, penalty: Any) -> Point:
         """Return the point at real sizes and penalties."""
         ...

@@ -23,7 +23,8 @@ def largest_eigenvalue(equivalent: Equivalent, n_samples: float) -> float:
     """Return the limit of the largest eigenvalue of ``Phi' Phi / n``.
 
     It is the upper edge of the bulk, to 1e-9 of itself, or the outlier of features with a mean,
-    ``constant + trace / n`` up to terms of relative order ``(bulk / constant)^2``.
+    ``constant + trace / n`` up to terms of relative order ``(bulk / constant)^2``. A direction of its own in the covariance
+    counts as bulk, whose edge lies two standard deviations above its outlier.
 
     Args:
         equivalent: of the features.
@@ -32,17 +33,25 @@ def largest_eigenvalue(equivalent: Equivalent, n_samples: float) -> float:
     Source: Bai and Silverstein, doi:10.1214/aop/1022855421, for the edge; Baik and Silverstein, arXiv:math/0408165, for
         outliers.
     """
-    if isinstance(equivalent, ModalEquivalent) and np.isinf(equivalent.width):
-        modes = equivalent.modes
-        tail = float(modes.tail_trace) / n_samples
-        present = modes.multiplicities > 0.0
-        if not np.any(present):
-            return tail
-        table = Spectrum(eigenvalues=modes.eigenvalues[present], multiplicities=modes.multiplicities[present])
-        return float(covariance_law(sample_covariance(table, n_samples)).support.max()) + tail
-    edge = _upper_edge(equivalent, n_samples)
-    constant = float(equivalent.constant)
-    return max(edge, constant + trace_of(equivalent) / n_samples if constant > 0.0 else 0.0)
+    bulk, constant = equivalent.without_constant(), float(equivalent.constant)
+    edge = _of_modes(bulk, n_samples) if _wide(bulk) else _upper_edge(bulk, n_samples)
+    # Of the constant's own direction there is one: fluctuations of a random direction do not widen it.
+    return max(edge, constant + trace_of(bulk) / n_samples if constant > 0.0 else 0.0)
+
+
+def _wide(equivalent: Equivalent) -> bool:
+    return isinstance(equivalent, ModalEquivalent) and bool(np.isinf(equivalent.width))
+
+
+def _of_modes(equivalent: Equivalent, n_samples: float) -> float:
+    """The upper edge of a sample covariance; a tail adds to every eigenvalue."""
+    assert isinstance(equivalent, ModalEquivalent)
+    modes = equivalent.modes
+    tail, present = float(modes.tail_trace) / n_samples, modes.multiplicities > 0.0
+    if not np.any(present):
+        return tail
+    table = Spectrum(eigenvalues=modes.eigenvalues[present], multiplicities=modes.multiplicities[present])
+    return float(covariance_law(sample_covariance(table, n_samples)).support.max()) + tail
 
 
 def _upper_edge(equivalent: Equivalent, n_samples: float) -> float:

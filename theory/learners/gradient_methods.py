@@ -15,7 +15,7 @@ and Patil, LeJeune, arXiv:2310.04357.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,8 +33,6 @@ ENTRIES = 2_000_000
 """Nodes times modes of the times that are worked off together."""
 SETTLED = 80.0
 """With a penalty nothing moves beyond this many times ``1 / penalty``: exp(-80) is rounding."""
-MARGIN = 5.0
-"""How much longer than that an estimate of the slowest direction is given."""
 CANCELLATION = 100.0 * float(np.finfo(float).eps)
 """Rounding of the risks that two predictors share, relative to kappa over the penalty."""
 ACCURACY = 1e-8
@@ -55,6 +53,7 @@ class GradientPrediction:
         residual_mean: ``E[y (y - f)]``, labels centred where a constant is fitted.
         train_residual_mean: what it is on a training sample.
         train_label_weight: by how much that sample's own label counts in its training residual.
+        critical_step_size: from which descent diverges; None of a flow.
         phase: "underparameterized", "threshold" or "overparameterized".
         status: "converged" or "not_converged".
         residual: relative difference of two contours, or what rounding leaves of the test error if that is more.
@@ -71,6 +70,7 @@ class GradientPrediction:
     residual_mean: Any
     train_residual_mean: Any
     train_label_weight: Any
+    critical_step_size: float | None
     phase: Any
     status: Any
     residual: Any
@@ -187,7 +187,8 @@ def predict_gradient_descent(
             doubled=descent_contour(scaled, 2 * count),
         )
 
-    return _predict(equivalent, n_samples, available, penalty, steps, contours)
+    found = _predict(equivalent, n_samples, available, penalty, steps, contours)
+    return replace(found, critical_step_size=bound)
 
 
 def largest_step_size(features: Equivalent | Modes, n_samples: float, *, penalty: float = 0.0) -> float:
@@ -234,7 +235,7 @@ def _last_time(equivalent: Equivalent, n_samples: float, penalty: float) -> floa
     point = equivalent.solve(n_samples, 0.0)
     if point.sample_margin > 0.0:
         # No eigenvalue is far below kappa / sum of all kappa / s, with kappa = penalty n / (n - df).
-        return MARGIN * SETTLED * float(point.spread_per_ridge * n_samples / point.sample_margin)
+        return SETTLED * float(point.spread_per_ridge * n_samples / point.sample_margin)
     # Near the threshold the smallest eigenvalue of the Gram matrix is kappa^2 / (4 scale); elsewhere it is larger.
     ridge = float(point.outer_ridge)
     scale = trace_of(equivalent) / min(n_samples, equivalent.rank)
@@ -359,7 +360,7 @@ def _answer(
     test, train = test / share, train * share
     excess = test - noise
     settled = (error <= ACCURACY) & np.all(np.isfinite(found), axis=1)
-    columns = {
+    columns: dict[str, Any] = {
         "test_error": test,
         "excess_risk": excess,
         "train_error": train,
@@ -376,5 +377,5 @@ def _answer(
         "iterations": nodes.astype(int),
     }
     if scalar:
-        return GradientPrediction(**{name: values[0].item() for name, values in columns.items()})
-    return GradientPrediction(**columns)
+        columns = {name: values[0].item() for name, values in columns.items()}
+    return GradientPrediction(critical_step_size=None, **columns)

@@ -1,0 +1,47 @@
+"""What stands between a request and its answer: the problem as built, and what a learner attains in it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from theory import Equivalent, Spectrum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A request's features in its regime.
+
+    Attributes:
+        equivalent: of the features, as square loss on the labels sees them.
+        spectrum: of the inputs, where features that are not linear were built on them; None otherwise.
+    """
+
+    equivalent: Equivalent
+    spectrum: Spectrum | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a learner attains; fields of the answer on the wire, infinite or None where there is no number.
+
+    Attributes:
+        ridge, target_ridge, df1, df2: of the fixed point.
+        critical_step_size: from which the learner's steps diverge.
+    """
+
+    status: Any
+    test_error: float
+    residual: float
+    iterations: int
+    phase: Any
+    excess_risk: float | None = None
+    train_error: float | None = None
+    train_loss: float | None = None
+    test_loss: float | None = None
+    bias: float | None = None
+    variance: float | None = None
+    estimator_norm_squared: float | None = None
+    ridge: float | None = None
+    target_ridge: float | None = None
+    df1: float | None = None
+    df2: float | None = None
+    critical_step_size: float | None = None

@@ -1,0 +1,134 @@
+"""From a request to what is solved: the equivalent of its features in its regime."""
+
+from typing import Any
+
+import numpy as np
+
+from api_schemas.prediction import PredictionRequest
+from api_schemas.regime import EigenspectrumRegime, RegressionRegime, SphereRegime
+from theory import Equivalent, InadmissibleProblem, Modes
+from workers.answers import Built
+from workers.inputs import inputs_of, modes_of, parameters_of, pointer_to
+from workers.refusals import Refused, Unsupported
+from workers.registry import FEATURES, LEARNERS, REGIMES, builder, goes_together
+
+SCALES = (1e-100, 1e100)
+"""Within this range products of three quantities stay within double precision; the equations' answers are then finite."""
+
+
+def build(request: PredictionRequest) -> Built:
+    """Build the equivalent of a request's features in its regime.
+
+    Raises:
+        Refused: the parts do not fit together, or their numbers lie too far apart.
+    """
+    regime, model = request.regime, request.model
+    if not goes_together(model.features.kind, model.learner.kind, regime.kind):
+        raise _unsupported(request)
+    try:
+        # What leaves double precision here raises an error or is refused below.
+        with np.errstate(all="ignore"):
+            built = _built(request)
+    except ArithmeticError:
+        raise too_far_apart("/regime") from None
+    except InadmissibleProblem as problem:
+        raise inadmissible(request, problem) from None
+    _check_scales(request, built.equivalent)
+    return built
+
+
+def _built(request: PredictionRequest) -> Built:
+    regime, model = request.regime, request.model
+    form: Any = builder(model.features.kind, regime.kind)
+    if isinstance(regime, EigenspectrumRegime):
+        return Built(equivalent=form(model.features, modes_of(regime, fit_intercept=model.fit_intercept)))
+    if isinstance(regime, SphereRegime):
+        return Built(equivalent=form(model.features, fit_intercept=model.fit_intercept, **parameters_of(regime)))
+    assert isinstance(regime, RegressionRegime)
+    spectrum, energies = inputs_of(regime)
+    equivalent = form(
+        model.features,
+        spectrum,
+        energies,
+        noise_variance=regime.noise_variance,
+        nonlinear_variance=regime.target.nonlinear_variance,
+        mean=regime.target.mean,
+        fit_intercept=model.fit_intercept,
+    )
+    return Built(equivalent=equivalent, spectrum=spectrum if FEATURES[model.features.kind].nonlinear else None)
+
+
+def _check_scales(request: PredictionRequest, equivalent: Equivalent) -> None:
+    """Refuse quantities so small or large, for their unit, that double precision cannot work with their products."""
+    regime, least, most = request.regime, *SCALES
+    spectrum, multiplicity = "/regime", "/regime/n_features"
+    if isinstance(regime, EigenspectrumRegime):
+        spectrum, multiplicity = "/regime/eigenvalues", "/regime/multiplicities"
+    elif isinstance(regime, RegressionRegime):
+        spectrum = "/regime/covariance"
+    quantities = [
+        ("/regime/n_samples", "n_samples", regime.n_samples),
+        *(
+            (f"/model/learner/{name}", name.replace("_", " "), value)
+            for name, value in parameters_of(request.model.learner).items()
+        ),
+    ]
+    for modes in tables(equivalent):
+        quantities += [
+            ("/regime/tail_trace", "the trace of the tail", float(modes.tail_trace)),
+            (spectrum, "the smallest eigenvalue", float(modes.eigenvalues.min())),
+            (spectrum, "the sum of the eigenvalues", float(modes.trace)),
+            (multiplicity, "the number of modes", float(modes.n_modes)),
+        ]
+    for pointer, name, value in quantities:
+        if value != 0.0 and not least <= value <= most:
+            raise Refused(
+                pointer,
+                f"{name}, {value:.3g}, must be 0 or lie between {least:g} and {most:g}, where double precision suffices;"
+                " choose other units",
+            )
+
+
+def tables(equivalent: Equivalent) -> tuple[Modes, ...]:
+    """Return the mode tables that an equivalent is made of."""
+    families = getattr(equivalent, "families", None)
+    return families if families is not None else (equivalent.modes,)  # type: ignore[attr-defined]
+
+
+def too_far_apart(pointer: str) -> Refused:
+    """Say that double precision cannot work with these numbers together."""
+    return Refused(pointer, "its numbers lie too far apart for double precision; choose other units or sizes")
+
+
+def _unsupported(request: PredictionRequest) -> Unsupported:
+    """Say what each of the three would go together with."""
+    features, learner, regime = request.model.features.kind, request.model.learner.kind, request.regime.kind
+    with_regime = [name for name in FEATURES if builder(name, regime) is not None]
+    if builder(features, regime) is None:
+        stands = [name for name in REGIMES if builder(features, name) is not None]
+        return Unsupported(
+            "/model/features/kind",
+            f"features.kind = '{features}' has no theory with regime.kind = '{regime}'; that regime takes"
+            f" {', '.join(with_regime)}, and these features the regimes {', '.join(stands)}",
+        )
+    others = [name for name in LEARNERS if goes_together(features, name, regime)]
+    takes = [name for name in FEATURES if goes_together(name, learner, regime)]
+    stands = [name for name in REGIMES if goes_together(features, learner, name)]
+    return Unsupported(
+        "/model/learner/kind",
+        f"learner.kind = '{learner}' has no theory with features.kind = '{features}' and regime.kind = '{regime}'; those two"
+        f" take the learners {', '.join(others) or 'none'}; in this regime this learner takes the features"
+        f" {', '.join(takes) or 'none'}, and with these features the regimes {', '.join(stands) or 'none'}",
+    )
+
+
+def inadmissible(request: PredictionRequest, problem: InadmissibleProblem) -> Refused:
+    """Say where in the request the argument is that a function of the theory refused."""
+    argument = problem.argument or ""
+    if argument.startswith("layers"):
+        place = "/model/features/kernel" if request.model.features.kind == "kernel" else "/model/features"
+    elif argument == "kernel":
+        place = "/model/features"
+    else:
+        place = "/regime"
+    return Refused(pointer_to(place, problem.argument), str(problem))

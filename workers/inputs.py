@@ -1,0 +1,78 @@
+"""From a regime to its inputs: the spectrum of their covariance, and what is to be learned on it."""
+
+from typing import Any
+
+import numpy as np
+
+from api_schemas.regime import EigenspectrumRegime, RegressionRegime
+from theory import InadmissibleProblem, Modes, Spectrum
+from theory.covariance import Vector
+from workers.refusals import Refused
+from workers.registry import ALIGNMENTS, COVARIANCES
+
+
+def modes_of(regime: EigenspectrumRegime, *, fit_intercept: bool) -> Modes:
+    """Return the mode table that a regime lists."""
+    n_groups = len(regime.eigenvalues)
+    multiplicities = regime.multiplicities
+    for name, values in (("multiplicities", multiplicities), ("energies", regime.energies)):
+        if values is not None and len(values) != n_groups:
+            raise Refused(f"/regime/{name}", f"needs one entry per eigenvalue: {n_groups} of them, got {len(values)}")
+    return Modes(
+        eigenvalues=np.array(regime.eigenvalues),
+        multiplicities=np.ones(n_groups) if multiplicities is None else np.array(multiplicities),
+        energies=np.array(regime.energies),
+        tail_trace=regime.tail_trace,
+        noise_variance=regime.noise_variance,
+        n_unpenalised=int(fit_intercept),
+    )
+
+
+def inputs_of(regime: RegressionRegime) -> tuple[Spectrum, Vector]:
+    """Return the spectrum of a regime's inputs and the energies of the target's linear part on it.
+
+    Raises:
+        Refused: the parts do not fit together.
+    """
+    covariance, target = regime.covariance, regime.target
+    alignment = target.alignment
+    parameters = parameters_of(covariance)
+    if alignment.kind == "energies" and covariance.kind in ("power_law", "ar1"):
+        # Energies are given mode by mode, so every mode must be there; check the count before building a large family.
+        if len(alignment.values) != regime.n_features:
+            count = len(alignment.values)
+            raise Refused(
+                "/regime/target/alignment/values",
+                f"needs one energy for each of the n_features = {regime.n_features:g} eigenvalues, got {count}",
+            )
+        parameters["every_mode"] = True
+    try:
+        spectrum = COVARIANCES[covariance.kind].evaluate(regime.n_features, **parameters)
+    except InadmissibleProblem as problem:
+        place = "/regime" if problem.argument == "n_features" else "/regime/covariance"
+        raise Refused(pointer_to(place, problem.argument), str(problem)) from None
+    alignment_parameters = parameters_of(alignment)
+    if alignment.kind == "source" and covariance.kind == "power_law":
+        alignment_parameters["covariance_exponent"] = covariance.exponent
+    elif alignment.kind == "source":
+        raise Refused(
+            "/regime/target/alignment/kind",
+            f"a source alignment needs covariance.kind = 'power_law', got '{covariance.kind}'; use alignment.kind = 'energies'",
+        )
+    try:
+        energies = ALIGNMENTS[alignment.kind].evaluate(
+            spectrum, signal_variance=target.signal_variance, **alignment_parameters
+        )
+    except InadmissibleProblem as problem:
+        raise Refused(pointer_to("/regime/target/alignment", problem.argument), str(problem)) from None
+    return spectrum, energies
+
+
+def parameters_of(part: Any) -> dict[str, Any]:
+    """Return the fields of a kind but for its name."""
+    return {name: value for name, value in part.__dict__.items() if name != "kind"}
+
+
+def pointer_to(place: str, argument: str | None) -> str:
+    """Return the JSON pointer to an argument of a place, or to the place."""
+    return f"{place}/{argument}" if argument else place
