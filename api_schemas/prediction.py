@@ -78,6 +78,22 @@ class Source(Schema):
     reference: str = described("An identifier.", unit="1", example="arXiv:1903.08560")
 
 
+class Separability(Schema):
+    """Whether a hyperplane tells the training classes apart, and how far that is from changing."""
+
+    separable: bool = described(
+        "Whether it does, as sizes grow: the unpenalised logistic loss then has no minimiser.", unit="1", example=False
+    )
+    threshold: float = described(
+        "The ratio n_features / n_samples from which it does.", unit="features/samples", example=0.3449
+    )
+    distance: float | None = described(
+        "n_features / n_samples less the threshold, features without variance left out; null where it is infinite.",
+        unit="features/samples",
+        example=-0.0949,
+    )
+
+
 class Prediction(Schema):
     """The asymptotic performance of a model in a regime. Errors are null where the status is "divergent"."""
 
@@ -120,6 +136,9 @@ class Prediction(Schema):
         unit="1/input^2",
         example=None,
         default=None,
+    )
+    separability: Separability | None = Field(
+        default=None, description="Of the classes; for losses other than square.", examples=[None]
     )
     phase: Literal["underparameterized", "threshold", "overparameterized"] = described(
         "Whether samples outnumber parameters.", unit="1", example="underparameterized"

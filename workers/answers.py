@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from theory import Equivalent, Spectrum
+from theory.classification.gradient import MixtureRates, TeacherRates
+from theory.classification.labels import MixtureLabels
+from theory.classification.teacher import TeacherLabels
+from theory.equivalents.population import Population
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,10 +17,27 @@ class Built:
     Attributes:
         equivalent: of the features, as square loss on the labels sees them.
         spectrum: of the inputs, where features that are not linear were built on them; None otherwise.
+        classes: where labels are classes, what other losses and error rates need.
     """
 
     equivalent: Equivalent
     spectrum: Spectrum | None = None
+    classes: "Classes | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """Labels that are classes.
+
+    Attributes:
+        population: the features, coupled to a class mean or to the latent.
+        labels: where they come from.
+        rates: the same, for gradient methods on square loss.
+    """
+
+    population: Population
+    labels: MixtureLabels | TeacherLabels
+    rates: MixtureRates | TeacherRates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +47,7 @@ class Answer:
     Attributes:
         ridge, target_ridge, df1, df2: of the fixed point.
         critical_step_size: from which the learner's steps diverge.
+        separability: of the classes; see :class:`theory.classification.separability.Separability`.
     """
 
     status: Any
@@ -45,3 +67,4 @@ class Answer:
     df1: float | None = None
     df2: float | None = None
     critical_step_size: float | None = None
+    separability: Any = None

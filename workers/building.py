@@ -5,10 +5,21 @@ from typing import Any
 import numpy as np
 
 from api_schemas.prediction import PredictionRequest
-from api_schemas.regime import EigenspectrumRegime, RegressionRegime, SphereRegime
-from theory import Equivalent, InadmissibleProblem, Modes
-from workers.answers import Built
-from workers.inputs import inputs_of, modes_of, parameters_of, pointer_to
+from api_schemas.regime import (
+    EigenspectrumRegime,
+    MixtureRegime,
+    RegressionRegime,
+    SphereRegime,
+    TeacherClassificationRegime,
+)
+from theory import Equivalent, InadmissibleProblem, ModalEquivalent, Modes
+from theory.classification.gradient import MixtureRates, TeacherRates
+from theory.classification.labels import MixtureLabels
+from theory.classification.teacher import TeacherLabels
+from theory.equivalents.mixture import MixtureEquivalent, mean_energies
+from theory.equivalents.population import EquivalentPopulation, Population, SpectralPopulation
+from workers.answers import Built, Classes
+from workers.inputs import inputs_of, means_of, modes_of, parameters_of, pointer_to
 from workers.refusals import Refused, Unsupported
 from workers.registry import FEATURES, LEARNERS, REGIMES, builder, goes_together
 
@@ -44,6 +55,10 @@ def _built(request: PredictionRequest) -> Built:
         return Built(equivalent=form(model.features, modes_of(regime, fit_intercept=model.fit_intercept)))
     if isinstance(regime, SphereRegime):
         return Built(equivalent=form(model.features, fit_intercept=model.fit_intercept, **parameters_of(regime)))
+    if isinstance(regime, MixtureRegime):
+        return _mixture(request, regime, form)
+    if isinstance(regime, TeacherClassificationRegime):
+        return _teacher(request, regime, form)
     assert isinstance(regime, RegressionRegime)
     spectrum, energies = inputs_of(regime)
     equivalent = form(
@@ -58,13 +73,80 @@ def _built(request: PredictionRequest) -> Built:
     return Built(equivalent=equivalent, spectrum=spectrum if FEATURES[model.features.kind].nonlinear else None)
 
 
+def _mixture(request: PredictionRequest, regime: MixtureRegime, form: Any) -> Built:
+    features, model = request.model.features, request.model
+    spectrum, shares = means_of(regime)
+    row = FEATURES[features.kind]
+    base: Equivalent = form(features, spectrum, mean_energies(spectrum, shares), fit_intercept=False)
+    fraction, centred = regime.positive_fraction, base.without_constant()
+    rates = MixtureRates(
+        positive_fraction=fraction,
+        fit_intercept=model.fit_intercept,
+        has_constant=base.constant > 0.0 and not model.fit_intercept,
+    )
+    return Built(
+        equivalent=MixtureEquivalent(
+            base=base if rates.has_constant else centred,
+            mean_label=rates.mean_label,
+            fit_intercept=model.fit_intercept,
+        ),
+        spectrum=spectrum if row.nonlinear else None,
+        classes=Classes(
+            population=_population(centred),
+            labels=MixtureLabels(positive_fraction=fraction, fit_intercept=model.fit_intercept),
+            rates=rates,
+        ),
+    )
+
+
+def _teacher(request: PredictionRequest, regime: TeacherClassificationRegime, form: Any) -> Built:
+    features, target = request.model.features, regime.target
+    for name in ("nonlinear_variance", "mean"):
+        value = getattr(target, name)
+        if value != 0.0:
+            raise Refused(
+                f"/regime/target/{name}", f"must be 0 where a linear latent decides on the class, got {value:g}"
+            )
+    spectrum, energies = inputs_of(regime)
+    labels = TeacherLabels(
+        link=regime.link, signal_variance=target.signal_variance, noise_variance=regime.noise_variance
+    )
+    rates = TeacherRates(link=regime.link, signal_variance=target.signal_variance, noise_variance=regime.noise_variance)
+    base: Equivalent = form(features, spectrum, energies, fit_intercept=False).without_constant()
+    explained = rates.slope**2
+    equivalent: Equivalent = form(
+        features,
+        spectrum,
+        explained * energies,
+        noise_variance=max(1.0 - explained * target.signal_variance, 0.0),
+        fit_intercept=False,
+    ).without_constant()
+    return Built(
+        equivalent=equivalent,
+        spectrum=spectrum if FEATURES[features.kind].nonlinear else None,
+        classes=Classes(population=_population(base), labels=labels, rates=rates),
+    )
+
+
+def _population(base: Equivalent) -> Population:
+    """Return the population problem: of linear features without a fixed point."""
+    if isinstance(base, ModalEquivalent) and np.isinf(base.width) and base.modes.tail_trace == 0.0:
+        modes = base.modes
+        return SpectralPopulation(
+            eigenvalues=modes.eigenvalues,
+            multiplicities=modes.multiplicities,
+            couplings=modes.energies * modes.eigenvalues,
+        )
+    return EquivalentPopulation(equivalent=base)
+
+
 def _check_scales(request: PredictionRequest, equivalent: Equivalent) -> None:
     """Refuse quantities so small or large, for their unit, that double precision cannot work with their products."""
     regime, least, most = request.regime, *SCALES
     spectrum, multiplicity = "/regime", "/regime/n_features"
     if isinstance(regime, EigenspectrumRegime):
         spectrum, multiplicity = "/regime/eigenvalues", "/regime/multiplicities"
-    elif isinstance(regime, RegressionRegime):
+    elif isinstance(regime, RegressionRegime | MixtureRegime | TeacherClassificationRegime):
         spectrum = "/regime/covariance"
     quantities = [
         ("/regime/n_samples", "n_samples", regime.n_samples),

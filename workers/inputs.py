@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from api_schemas.regime import EigenspectrumRegime, RegressionRegime
+import theory
+from api_schemas.regime import EigenspectrumRegime, MixtureRegime, RegressionRegime, TeacherClassificationRegime
 from theory import InadmissibleProblem, Modes, Spectrum
 from theory.covariance import Vector
 from workers.refusals import Refused
@@ -28,44 +29,69 @@ def modes_of(regime: EigenspectrumRegime, *, fit_intercept: bool) -> Modes:
     )
 
 
-def inputs_of(regime: RegressionRegime) -> tuple[Spectrum, Vector]:
+def inputs_of(regime: RegressionRegime | TeacherClassificationRegime) -> tuple[Spectrum, Vector]:
     """Return the spectrum of a regime's inputs and the energies of the target's linear part on it.
 
     Raises:
         Refused: the parts do not fit together.
     """
     covariance, target = regime.covariance, regime.target
-    alignment = target.alignment
+    alignment, place = target.alignment, "/regime/target/alignment"
+    spectrum = _spectrum(regime, alignment, place)
+    parameters = parameters_of(alignment)
+    if alignment.kind == "source" and covariance.kind == "power_law":
+        parameters["covariance_exponent"] = covariance.exponent
+    elif alignment.kind == "source":
+        raise Refused(
+            f"{place}/kind",
+            f"a source alignment needs covariance.kind = 'power_law', got '{covariance.kind}'; use alignment.kind = 'energies'",
+        )
+    try:
+        energies = ALIGNMENTS[alignment.kind].evaluate(spectrum, signal_variance=target.signal_variance, **parameters)
+    except InadmissibleProblem as problem:
+        raise Refused(pointer_to(place, problem.argument), str(problem)) from None
+    return spectrum, energies
+
+
+def means_of(regime: MixtureRegime) -> tuple[Spectrum, Vector]:
+    """Return the spectrum of a mixture's inputs within a class, and the square of a class mean on each eigenvalue.
+
+    Raises:
+        Refused: the parts do not fit together.
+    """
+    alignment, place = regime.mean_alignment, "/regime/mean_alignment"
+    spectrum = _spectrum(regime, alignment, place)
+    energy = regime.mean_norm**2
+    if alignment.kind == "isotropic":
+        shares: Vector = spectrum.multiplicities / np.sum(spectrum.multiplicities) * energy
+        return spectrum, shares
+    try:
+        return spectrum, theory.target.energies(spectrum, signal_variance=energy, values=alignment.values)
+    except InadmissibleProblem as problem:
+        raise Refused(pointer_to(place, problem.argument), str(problem)) from None
+
+
+def _spectrum(
+    regime: RegressionRegime | TeacherClassificationRegime | MixtureRegime, alignment: Any, place: str
+) -> Spectrum:
+    """Return the spectrum of a regime's covariance; mode by mode where energies are given for each."""
+    covariance = regime.covariance
     parameters = parameters_of(covariance)
     if alignment.kind == "energies" and covariance.kind in ("power_law", "ar1"):
-        # Energies are given mode by mode, so every mode must be there; check the count before building a large family.
+        # Check the count before building a large family.
         if len(alignment.values) != regime.n_features:
             count = len(alignment.values)
             raise Refused(
-                "/regime/target/alignment/values",
+                f"{place}/values",
                 f"needs one energy for each of the n_features = {regime.n_features:g} eigenvalues, got {count}",
             )
         parameters["every_mode"] = True
     try:
-        spectrum = COVARIANCES[covariance.kind].evaluate(regime.n_features, **parameters)
+        found: Spectrum = COVARIANCES[covariance.kind].evaluate(regime.n_features, **parameters)
     except InadmissibleProblem as problem:
-        place = "/regime" if problem.argument == "n_features" else "/regime/covariance"
-        raise Refused(pointer_to(place, problem.argument), str(problem)) from None
-    alignment_parameters = parameters_of(alignment)
-    if alignment.kind == "source" and covariance.kind == "power_law":
-        alignment_parameters["covariance_exponent"] = covariance.exponent
-    elif alignment.kind == "source":
-        raise Refused(
-            "/regime/target/alignment/kind",
-            f"a source alignment needs covariance.kind = 'power_law', got '{covariance.kind}'; use alignment.kind = 'energies'",
-        )
-    try:
-        energies = ALIGNMENTS[alignment.kind].evaluate(
-            spectrum, signal_variance=target.signal_variance, **alignment_parameters
-        )
-    except InadmissibleProblem as problem:
-        raise Refused(pointer_to("/regime/target/alignment", problem.argument), str(problem)) from None
-    return spectrum, energies
+        where = "/regime" if problem.argument == "n_features" else "/regime/covariance"
+        raise Refused(pointer_to(where, problem.argument), str(problem)) from None
+    return found
 
 
 def parameters_of(part: Any) -> dict[str, Any]:

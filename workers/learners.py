@@ -4,7 +4,15 @@ from typing import Any
 
 import theory
 from api_schemas.prediction import PredictionRequest
-from workers.answers import Answer, Built
+from theory.classification.losses import Hinge, Logistic, Square
+from theory.equivalents.point import phase_of
+from theory.namespace import single
+from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
+from workers.answers import Answer, Built, Classes
+from workers.refusals import Unsupported
+
+FOR_EVER = 1e300
+"""A time after which nothing moves: gradient flow is ridge regression then."""
 
 
 def ridge(request: PredictionRequest, built: Built) -> Answer:
@@ -63,3 +71,130 @@ def _trained_for_a_while(found: theory.GradientPrediction, **more: Any) -> Answe
         iterations=found.iterations,
         **more,
     )
+
+
+def gradient_flow_of_classes(request: PredictionRequest, built: Built) -> Answer:
+    """Gradient flow of square loss on labels that are classes."""
+    learner: Any = request.model.learner
+    found = theory.predict_gradient_flow(
+        built.equivalent, request.regime.n_samples, learner.time, penalty=learner.penalty
+    )
+    return _classified(built, found)
+
+
+def gradient_descent_of_classes(request: PredictionRequest, built: Built) -> Answer:
+    """Gradient descent of square loss on labels that are classes."""
+    learner: Any = request.model.learner
+    found = theory.predict_gradient_descent(
+        built.equivalent, request.regime.n_samples, learner.steps, step_size=learner.step_size, penalty=learner.penalty
+    )
+    return _classified(built, found, critical_step_size=found.critical_step_size)
+
+
+def _classified(built: Built, found: theory.GradientPrediction, **more: Any) -> Answer:
+    """Return the rates of a predictor of the labels by its sign; square loss is half the squared error."""
+    test_error, train_error = _classes(built).rates.rates(found)
+    return Answer(
+        status=found.status,
+        test_error=test_error,
+        train_error=train_error,
+        test_loss=0.5 * found.test_error,
+        train_loss=0.5 * found.train_error,
+        estimator_norm_squared=found.estimator_norm_squared,
+        df1=found.df1,
+        phase=found.phase,
+        residual=found.residual,
+        iterations=found.iterations,
+        **more,
+    )
+
+
+def ridge_of_classes(request: PredictionRequest, built: Built) -> Answer:
+    """Ridge regression on labels that are classes."""
+    if _penalised_constant(built):
+        learner: Any = request.model.learner
+        found = theory.predict_gradient_flow(
+            built.equivalent, request.regime.n_samples, FOR_EVER, penalty=learner.penalty
+        )
+        if learner.penalty > 0.0 or found.phase != "threshold":
+            return _classified(built, found)
+    return _by_loss(request, built, Square())
+
+
+def logistic(request: PredictionRequest, built: Built) -> Answer:
+    """Logistic regression."""
+    _refuse_penalised_constant(built)
+    return _by_loss(request, built, Logistic())
+
+
+def hinge(request: PredictionRequest, built: Built) -> Answer:
+    """The support vector machine."""
+    _refuse_penalised_constant(built)
+    return _by_loss(request, built, Hinge())
+
+
+def _penalised_constant(built: Built) -> bool:
+    """Whether features with a mean are to make up for classes of different sizes, at the price of a penalty."""
+    return getattr(built.equivalent, "level", 0.0) != 0.0
+
+
+def _refuse_penalised_constant(built: Built) -> None:
+    if _penalised_constant(built):
+        raise Unsupported(
+            "/model/fit_intercept",
+            "must be true: these features have a mean, which without an intercept makes up for classes of different sizes at"
+            " the price of a penalty, and that has a theory for square loss alone; or set regime.positive_fraction to 0.5",
+        )
+
+
+def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
+    from theory.classification.convex import predict_classifier
+
+    learner: Any = request.model.learner
+    classes, n_samples = _classes(built), request.regime.n_samples
+    found = predict_classifier(classes.population, classes.labels, loss, n_samples=n_samples, penalty=learner.penalty)
+    return Answer(
+        status=found.status,
+        test_error=found.test_error,
+        train_error=found.train_error,
+        test_loss=found.test_loss,
+        train_loss=found.train_loss,
+        estimator_norm_squared=found.estimator_norm_squared,
+        ridge=found.outer_ridge,
+        df1=found.df1,
+        df2=found.df2,
+        phase=_phase(n_samples, classes.population.rank),
+        residual=found.residual,
+        iterations=found.iterations,
+    )
+
+
+def lda(request: PredictionRequest, built: Built) -> Answer:
+    """Regularised linear discriminant analysis of a mixture."""
+    from theory.classification.discriminant import predict_discriminant
+
+    learner: Any = request.model.learner
+    regime: Any = request.regime
+    population: Any = _classes(built).population
+    found = predict_discriminant(
+        population,
+        n_samples=regime.n_samples,
+        positive_fraction=regime.positive_fraction,
+        penalty=learner.penalty,
+    )
+    return Answer(
+        status=found.status,
+        test_error=found.test_error,
+        phase=_phase(regime.n_samples, population.rank),
+        residual=found.residual,
+        iterations=found.iterations,
+    )
+
+
+def _classes(built: Built) -> Classes:
+    assert built.classes is not None
+    return built.classes
+
+
+def _phase(n_samples: float, rank: float) -> str:
+    return str(phase_of(single, n_samples, rank, THRESHOLD_TOLERANCE))

@@ -95,3 +95,38 @@ BACH = Source(
     title="Bach: High-dimensional analysis of double descent for linear regression with random projections",
     reference="arXiv:2303.01372",
 )
+MAI_LIAO = Source(
+    title="Mai, Liao: High dimensional classification via regularized and unregularized empirical risk minimization: precise"
+    " error and optimal loss",
+    reference="arXiv:1905.13742",
+)
+MAI_LIAO_LOGISTIC = Source(
+    title="Mai, Liao, Couillet: A large scale analysis of logistic regression: asymptotic performance and new insights",
+    reference="doi:10.1109/ICASSP.2019.8683376",
+)
+MIGNACCO = Source(
+    title="Mignacco, Krzakala, Lu, Urbani, Zdeborova: The role of regularization in classification of high-dimensional noisy"
+    " Gaussian mixture",
+    reference="arXiv:2002.11544",
+)
+LOUREIRO = Source(
+    title="Loureiro et al.: Learning curves of generic features maps for realistic datasets with a teacher-student model",
+    reference="arXiv:2102.08127",
+)
+CANDES_SUR = Source(
+    title="Candes, Sur: The phase transition for the existence of the maximum likelihood estimate in high-dimensional logistic"
+    " regression",
+    reference="arXiv:1804.09753",
+)
+MONTANARI = Source(
+    title="Montanari, Ruan, Sohn, Yan: The generalization error of max-margin linear classifiers",
+    reference="arXiv:1911.01544",
+)
+ZOLLANVARI = Source(
+    title="Zollanvari, Dougherty: Generalized consistent error estimator of linear discriminant analysis",
+    reference="doi:10.1109/TSP.2015.2419190",
+)
+ELKHALIL = Source(
+    title="Elkhalil, Kammoun, Couillet, Al-Naffouri, Alouini: A large dimensional study of regularized discriminant analysis",
+    reference="arXiv:1711.00382",
+)

@@ -18,10 +18,12 @@ from workers.publications import (
     ATANASOV,
     BACH,
     BORDELON,
+    CANDES_SUR,
     CAPONNETTO_DE_VITO,
     CUI,
     DOBRIBAN_WAGER,
     EL_KAROUI,
+    ELKHALIL,
     FAN_WANG,
     GHORBANI,
     HASTIE,
@@ -29,12 +31,18 @@ from workers.publications import (
     LIAO_COUILLET_DYNAMICS,
     LIAO_FOURIER,
     LIAO_MAHONEY,
+    LOUREIRO,
+    MAI_LIAO,
+    MAI_LIAO_LOGISTIC,
     MEI_MONTANARI,
+    MIGNACCO,
+    MONTANARI,
     PICCOLO,
     SCHROEDER,
     SIMON,
     SIMON_WIDTH,
     XIAO,
+    ZOLLANVARI,
 )
 
 NUMBERS = ("regression", "eigenspectrum", "sphere")
@@ -112,18 +120,40 @@ FEATURES = {
 LEARNERS = {
     "ridge": LearnerKind(
         schema=learner.RidgeLearner,
-        answers={**dict.fromkeys(NUMBERS, learners.ridge)},
+        answers={**dict.fromkeys(NUMBERS, learners.ridge), **dict.fromkeys(CLASSES, learners.ridge_of_classes)},
         sources=(HASTIE, DOBRIBAN_WAGER, LIAO_MAHONEY),
     ),
     "gradient_flow": LearnerKind(
         schema=learner.GradientFlowLearner,
-        answers={**dict.fromkeys(NUMBERS, learners.gradient_flow)},
+        answers={
+            **dict.fromkeys(NUMBERS, learners.gradient_flow),
+            **dict.fromkeys(CLASSES, learners.gradient_flow_of_classes),
+        },
         sources=(ALI, LIAO_COUILLET_DYNAMICS, BACH),
     ),
     "gradient_descent": LearnerKind(
         schema=learner.GradientDescentLearner,
-        answers={**dict.fromkeys(NUMBERS, learners.gradient_descent)},
+        answers={
+            **dict.fromkeys(NUMBERS, learners.gradient_descent),
+            **dict.fromkeys(CLASSES, learners.gradient_descent_of_classes),
+        },
         sources=(ALI, LIAO_COUILLET_DYNAMICS, BACH),
+    ),
+    "logistic": LearnerKind(
+        schema=learner.LogisticLearner,
+        answers=dict.fromkeys(CLASSES, learners.logistic),
+        sources=(MAI_LIAO_LOGISTIC, LOUREIRO, CANDES_SUR),
+    ),
+    "hinge": LearnerKind(
+        schema=learner.HingeLearner,
+        answers=dict.fromkeys(CLASSES, learners.hinge),
+        sources=(MIGNACCO, MONTANARI),
+    ),
+    "lda": LearnerKind(
+        schema=learner.LdaLearner,
+        answers={"mixture": learners.lda},
+        features=("linear",),
+        sources=(DOBRIBAN_WAGER, ZOLLANVARI, ELKHALIL),
     ),
 }
 
@@ -131,6 +161,12 @@ REGIMES = {
     "regression": RegimeKind(schema=regime.RegressionRegime, stage="inputs"),
     "eigenspectrum": RegimeKind(schema=regime.EigenspectrumRegime, stage="modes", sources=(BORDELON, SIMON)),
     "sphere": RegimeKind(schema=regime.SphereRegime, stage="sphere", sources=(GHORBANI, XIAO)),
+    "mixture": RegimeKind(
+        schema=regime.MixtureRegime, stage="inputs", metric="misclassification", sources=(MAI_LIAO, MIGNACCO)
+    ),
+    "teacher_classification": RegimeKind(
+        schema=regime.TeacherClassificationRegime, stage="inputs", metric="misclassification", sources=(LOUREIRO,)
+    ),
 }
 
 

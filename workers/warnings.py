@@ -14,7 +14,7 @@ from api_schemas.features import (
 )
 from api_schemas.model import Model
 from api_schemas.prediction import PredictionRequest, PredictionWarning
-from api_schemas.regime import RegressionRegime, SphereRegime
+from api_schemas.regime import MixtureRegime, RegressionRegime, SphereRegime, TeacherClassificationRegime
 from theory import Equivalent, ModalEquivalent
 from theory.covariance import Spectrum
 from theory.equivalents.layered import LayeredEquivalent
@@ -33,9 +33,14 @@ NARROW = 100
 """Below this width errors were seen to be 2 to 5 % off, by an amount of order 1 / width."""
 SCATTERED = 0.02
 """Relative error of a kernel's train_error that deserves to be said."""
-SHORTEST = 1e-100
 SMALL_TRAIN_ERROR = 1e-3
 """Relative to the labels' variance: training errors below this amplify what the limit neglects."""
+
+SHORTEST = 1e-100
+"""Of the times by which a penalty is estimated."""
+STRONG_MEANS = 0.05
+INPUTS = (RegressionRegime, MixtureRegime, TeacherClassificationRegime)
+CLASSES = ("mixture", "teacher_classification")
 
 
 def warnings_for(request: PredictionRequest, built: Built, answer: Answer) -> list[PredictionWarning]:
@@ -49,7 +54,7 @@ def warnings_for(request: PredictionRequest, built: Built, answer: Answer) -> li
     found = [*_of_the_solution(request, built.equivalent, answer), *_of_the_sizes(request, answer)]
     if built.spectrum is not None:
         found += _of_nonlinear_features(request, built.spectrum, answer)
-    found += _of_the_target(request, built.equivalent)
+    found += [*_of_classes(request, answer), *_of_the_target(request, built.equivalent)]
     return [PredictionWarning(code=code, detail=detail) for code, detail in found]
 
 
@@ -75,7 +80,8 @@ def _of_the_sizes(request: PredictionRequest, answer: Answer) -> Iterator[tuple[
     n_samples = request.regime.n_samples
     free = n_samples - answer.df2 if answer.df2 is not None else np.inf
     erring = answer.test_error > 0.0
-    if answer.status == "converged" and erring and n_samples >= FEW_SAMPLES and free < FEW_FREE_SAMPLES:
+    squared = request.model.learner.kind == "ridge"
+    if answer.status == "converged" and squared and erring and n_samples >= FEW_SAMPLES and free < FEW_FREE_SAMPLES:
         yield (
             "near_threshold",
             f"n_samples - df2 = {free:.3g} is small: at finite size the mean error exceeds this limit by a relative amount"
@@ -90,8 +96,7 @@ def _of_the_sizes(request: PredictionRequest, answer: Answer) -> Iterator[tuple[
 
 
 def _of_nonlinear_features(request: PredictionRequest, spectrum: Spectrum, answer: Answer) -> Iterator[tuple[str, str]]:
-    regime = request.regime
-    assert isinstance(regime, RegressionRegime)
+    regime: Any = request.regime
     trace = float(spectrum.multiplicities @ spectrum.eigenvalues)
     directions = trace / float(np.max(spectrum.eigenvalues))
     if directions < FEW_DIRECTIONS:
@@ -123,12 +128,36 @@ def _of_nonlinear_features(request: PredictionRequest, spectrum: Spectrum, answe
             "the inputs' lengths scatter, and the kernel's diagonal with them: train_error is too low by an amount of order"
             f" {100 * scatter:.2g} % at these sizes; test_error is not affected",
         )
-    target = regime.target
-    labels = target.signal_variance + target.nonlinear_variance + regime.noise_variance
-    if answer.status == "converged" and 0.0 < train_error < SMALL_TRAIN_ERROR * labels:
+    if isinstance(regime, MixtureRegime) and regime.mean_norm**2 > STRONG_MEANS * trace:
+        yield (
+            "strong_means",
+            f"||mu||^2 = {regime.mean_norm**2:.3g} is not small beside tr Sigma = {trace:.3g}: the nonlinearity acts on the"
+            " class means too, which this limit takes for infinitesimal",
+        )
+    if isinstance(regime, RegressionRegime):
+        target = regime.target
+        labels = target.signal_variance + target.nonlinear_variance + regime.noise_variance
+        yield from _of_small_training_errors("train_error", answer, train_error, labels)
+
+
+def _of_classes(request: PredictionRequest, answer: Answer) -> Iterator[tuple[str, str]]:
+    if request.regime.kind not in CLASSES:
+        return
+    yield from _of_small_training_errors("train_loss", answer, answer.train_loss or 0.0, 1.0)
+    separability = answer.separability
+    if separability is not None and abs(separability.distance) < request.regime.n_samples**-0.5:
+        yield (
+            "near_separability",
+            f"n_features / n_samples is within n_samples^-1/2 of the ratio {separability.threshold:.6g} from which the classes"
+            " are separable: at these sizes some training sets are and some are not",
+        )
+
+
+def _of_small_training_errors(name: str, answer: Answer, value: float, labels: float) -> Iterator[tuple[str, str]]:
+    if answer.status == "converged" and 0.0 < value < SMALL_TRAIN_ERROR * labels:
         yield (
             "small_train_error",
-            f"train_error is 10^{np.log10(train_error):.2f}: so small a training error depends on fluctuations that the"
+            f"{name} is 10^{np.log10(value):.2f}: so small a training error depends on fluctuations that the"
             " limit neglects; trust its order of magnitude",
         )
 
@@ -140,6 +169,10 @@ def _of_the_target(request: PredictionRequest, equivalent: Equivalent) -> Iterat
         mean, signal = regime.target.mean, regime.target.signal_variance
     elif isinstance(regime, SphereRegime):
         signal = sum(regime.degree_energies)
+    elif isinstance(regime, MixtureRegime):
+        signal = regime.mean_norm
+    elif isinstance(regime, TeacherClassificationRegime):
+        signal = regime.target.signal_variance
     if mean != 0.0 and not intercept and equivalent.constant == 0.0:
         yield (
             "mean_without_intercept",
@@ -150,10 +183,10 @@ def _of_the_target(request: PredictionRequest, equivalent: Equivalent) -> Iterat
     # A chain keeps the constant apart from its table; elsewhere its energy is that of one of the modes.
     constant = mean * mean if equivalent.constant > 0.0 and not isinstance(equivalent, LayeredEquivalent) else 0.0
     learnable = sum(float(np.sum(modes.signal_variance)) for modes in tables)
-    if isinstance(regime, RegressionRegime) and signal > 0.0 and learnable <= constant:
+    if isinstance(regime, INPUTS) and signal > 0.0 and learnable <= constant:
         yield (
             "signal_blocked",
-            f"none of the signal variance {signal:g} reaches the read-out: an even activation about 0, or a kernel without a"
+            f"none of the signal, {signal:g}, reaches the read-out: an even activation about 0, or a kernel without a"
             " linear part, has no response to a linear target at these sizes",
         )
 

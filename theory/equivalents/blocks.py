@@ -106,8 +106,12 @@ class BlockEquivalent:
 
         outer, converged = follow(equation, np.full(flat.shape, start, complex), reference, flat)
         equation(outer)
+        df1 = np.zeros_like(outer)
+        for modes, ridge in zip(self.families, memory, strict=True):
+            df1 += _complex_sums(modes, ridge)[0]
         return Continued(
             ridge=outer.reshape(penalty.shape),
+            df1=df1.reshape(penalty.shape),
             shares=tuple(
                 Share(ridge.reshape(penalty.shape), modes.eigenvalues, modes.energies)
                 for modes, ridge in zip(self.families, memory, strict=True)

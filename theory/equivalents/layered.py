@@ -172,6 +172,7 @@ class LayeredEquivalent:
             shares.append(Share(outer.reshape(penalty.shape), np.array([self.constant]), np.array([self.mean**2])))
         return Continued(
             ridge=outer.reshape(penalty.shape),
+            df1=np.asarray(state.last.df1, complex).reshape(penalty.shape),
             shares=tuple(shares),
             unlearnable_variance=float(self.modes.unlearnable_variance)
             + (0.0 if self.constant > 0.0 else self.mean**2),

@@ -1,12 +1,17 @@
 """Two classes as square loss on their labels sees them, through any features.
 
-Inputs are ``x = y mu + Sigma^(1/2) z`` with labels y = +-1, and features have a covariance Omega within each class and a
-coupling Phi, the mean of a class. With v the variance of the labels and ``M(kappa) = Phi' (Omega + kappa)^-1 Phi``,
+Inputs are ``x = y mu + Sigma^(1/2) z`` with labels y = +-1 of mean l, and features have a covariance Omega within each class
+and a coupling Phi, half the difference of the class means. With ``M(kappa) = Phi' (Omega + kappa)^-1 Phi``,
 
     T(kappa) = v / (1 + v M(kappa)),
 
-where v is 1 without a fitted constant. M passes through random layers as T does. On a class the score of a
-predictor is Gaussian, so that its mean and mean square, which are read off T, give the misclassification.
+where v is ``1 - l^2`` with a fitted constant, and 1 without, as long as the features have no mean. If they have, with
+eigenvalue c, it is a constant whose weight is penalised: T is an entry of a matrix,
+
+    T = [(G^-1 + diag(c / kappa, M))^-1]_22,    G = [[1, l], [l, 1]].
+
+M passes through random layers as T does. On a class the score of a predictor is Gaussian, so that its mean and mean square,
+which are read off T, give the misclassification.
 """
 
 from dataclasses import dataclass, replace
@@ -20,14 +25,34 @@ from theory.equivalents.point import Complex, Continued, Equivalent, Point, Shar
 
 
 class ContinuedMixture(NamedTuple):
-    """What :class:`theory.equivalents.point.Continued` holds; T is no sum over shares."""
+    """What :class:`theory.equivalents.point.Continued` holds, but that T is no sum over shares.
+
+    ``level`` is the mean of the labels, as far as the features are to express it, ``learned_level`` the part of it that the
+    population problem does.
+    """
 
     ridge: Complex
+    df1: Complex
     total: Complex
+    learned: Complex
+    level: float
+    learned_level: Complex
     converged: npt.NDArray[np.bool_]
     shares: tuple[Share, ...] = ()
     unlearnable_variance: float = 0.0
     noise_variance: float = 0.0
+
+
+class _Matrix(NamedTuple):
+    """T and ``L = G - T``, what is learned: sums of terms of one sign for real ridges.
+
+    ``cross_per_ridge`` is ``T_12 / kappa``.
+    """
+
+    total: Any
+    learned: Any
+    learned_level: Any
+    cross_per_ridge: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +62,44 @@ class MixtureEquivalent:
     Attributes:
         base: the features, without noise; the energy of an eigenvalue is the squared mean on it over the eigenvalue, see
             :func:`mean_energies`. No constant is fitted beside it.
-        label_variance: v: 1, or ``4 p (1 - p)`` where a constant is fitted and a share p of the labels is positive.
+        mean_label: l, in (-1, 1); of no consequence where features without a mean are fitted without a constant.
+        fit_intercept: whether a constant is fitted, to centred features.
 
     Source: Couillet and Liao, "Random Matrix Methods for Machine Learning" (2022), section 6; Mignacco et al.,
         arXiv:2002.11544, for ridge regression on labels.
     """
 
     base: Equivalent
-    label_variance: float = 1.0
+    mean_label: float = 0.0
+    fit_intercept: bool = False
+
+    @property
+    def label_variance(self) -> float:
+        """v: what of the labels is left to the features."""
+        return (1.0 - self.mean_label) * (1.0 + self.mean_label) if self.fit_intercept else 1.0
+
+    @property
+    def level(self) -> float:
+        """The mean of the labels, as far as the features' mean is to express it."""
+        return self.mean_label if self.base.constant > 0.0 and not self.fit_intercept else 0.0
+
+    def _matrix(self, coupling: Any, ridge: Any) -> _Matrix:
+        level, variance = self.level, self.label_variance
+        if level == 0.0:
+            total = variance / (1.0 + variance * coupling)
+            return _Matrix(total, variance * coupling * total, 0.0 * total, 0.0 * total)
+        within, shrunk = (1.0 - level) * (1.0 + level), ridge / self.base.constant
+        # kappa / c times the determinant of G^-1 + N, of which the entries of T are minors.
+        determinant = (1.0 + shrunk + shrunk * coupling) / within + coupling
+        cross = level / within / determinant
+        total = (1.0 + shrunk / within) / determinant
+        constant = (1.0 / within + coupling) / determinant
+        return _Matrix(
+            total=total,
+            learned=cross * level + total * coupling,
+            learned_level=constant * level + cross * shrunk * coupling,
+            cross_per_ridge=cross / self.base.constant,
+        )
 
     @property
     def constant(self) -> float:
@@ -73,28 +128,36 @@ class MixtureEquivalent:
     def solve(self, n_samples: Any, penalty: Any) -> Point:
         """Return the point at real sizes and penalties; see :class:`theory.equivalents.point.Equivalent`."""
         point = self.base.solve(n_samples, penalty)
-        total = self.label_variance / (1.0 + self.label_variance * point.learned)
-        # T - kappa T' = T^2 (1/v + M + kappa M'), and -M' is the base's T'.
-        explained = point.learned_twice + point.feature_variance
+        matrix = self._matrix(point.learned, point.outer_ridge)
+        # dT / d kappa = - T N' T, N' of negative entries.
+        mixed = point.learned - point.learned_twice - point.feature_variance
+        of_constant = matrix.cross_per_ridge**2 * self.base.constant
+        lost = matrix.total**2 * mixed + of_constant * point.outer_ridge
+        per_ridge = matrix.total**2 * point.mixed_per_ridge + of_constant
         return replace(
             point,
-            bias=total * total * (1.0 / self.label_variance + explained),
+            bias=matrix.total - lost,
             noise_variance=0.0,
             feature_variance=0.0,
-            total=total,
-            mixed_per_ridge=total * total * point.mixed_per_ridge,
-            learned=total * point.learned * self.label_variance,
+            total=matrix.total,
+            mixed_per_ridge=per_ridge,
+            learned=matrix.learned,
             recovered=np.inf,
         )
 
     def continued(self, n_samples: float, penalty: Complex) -> Continued:
         """Continue to complex penalties; see :class:`theory.equivalents.point.Equivalent`."""
         found = self.base.continued(n_samples, penalty)
-        coupling: Complex = np.zeros(found.ridge.shape, complex)
-        for share in found.shares:
-            coupling += share.learned
-        total: Complex = self.label_variance / (1.0 + self.label_variance * coupling)
-        return ContinuedMixture(found.ridge, total, found.converged)  # type: ignore[return-value]
+        matrix = self._matrix(found.learned, found.ridge)
+        return ContinuedMixture(  # type: ignore[return-value]
+            ridge=found.ridge,
+            df1=found.df1,
+            total=matrix.total,
+            learned=matrix.learned,
+            level=self.level,
+            learned_level=matrix.learned_level,
+            converged=found.converged,
+        )
 
 
 def mean_energies(spectrum: Spectrum, shares: Vector) -> Vector:

@@ -99,6 +99,7 @@ class ModalEquivalent:
         outer = ridge * (1.0 - df1 / width)
         return Continued(
             ridge=outer.reshape(penalty.shape),
+            df1=df1.reshape(penalty.shape),
             shares=(Share(ridge.reshape(penalty.shape), xi, modes.energies),),
             unlearnable_variance=float(modes.unlearnable_variance),
             noise_variance=float(modes.noise_variance),

@@ -98,6 +98,7 @@ class Continued(NamedTuple):
 
     Attributes:
         ridge: kappa; ``(1/n) tr (H H'/n + penalty)^-1 = 1 / kappa``, H the n feature vectors.
+        df1: df(kappa), with ``penalty = kappa (1 - df / n)``.
         shares: of the target, by families of modes that have a ridge of their own.
         unlearnable_variance: what no family expresses.
         noise_variance: of the labels.
@@ -105,6 +106,7 @@ class Continued(NamedTuple):
     """
 
     ridge: Complex
+    df1: Complex
     shares: tuple[Share, ...]
     unlearnable_variance: float
     noise_variance: float
@@ -117,6 +119,14 @@ class Continued(NamedTuple):
         for share in self.shares:
             total += share.total
         return total
+
+    @property
+    def learned(self) -> Complex:
+        """What the population problem explains of the target; T is the rest."""
+        learned = np.zeros(self.ridge.shape, complex)
+        for share in self.shares:
+            learned += share.learned
+        return learned
 
 
 class Equivalent(Protocol):

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from theory.covariance import InadmissibleProblem, Vector
 from theory.equivalents.modal import ModalEquivalent
-from theory.equivalents.point import Continued, Equivalent
+from theory.equivalents.point import Complex, Continued, Equivalent
 from theory.equivalents.population import ABUNDANT, trace_of
 from theory.functionals.largest_eigenvalue import largest_eigenvalue
 from theory.learners.contours import Contour, descent_contour, flow_contour
@@ -36,6 +36,15 @@ SETTLED = 80.0
 CANCELLATION = 100.0 * float(np.finfo(float).eps)
 """Rounding of the risks that two predictors share, relative to kappa over the penalty."""
 ACCURACY = 1e-8
+SCORES = (
+    "score_mean",
+    "score_square",
+    "train_score_mean",
+    "train_score_square",
+    "train_label_weight",
+    "score_level",
+    "train_score_level",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,9 +59,10 @@ class GradientPrediction:
         variance: what the randomness of data, noise and features adds.
         estimator_norm_squared: ``||theta||^2``.
         df1: trace of the hat matrix, an unpenalised constant included.
-        residual_mean: ``E[y (y - f)]``, labels centred where a constant is fitted.
-        train_residual_mean: what it is on a training sample.
-        train_label_weight: by how much that sample's own label counts in its training residual.
+        score_mean, score_square: E[y f] and E[f^2] on a fresh sample, y and f centred where a constant is fitted.
+        train_score_mean, train_score_square: what they are on a training sample.
+        score_level, train_score_level: E[f], where features with a mean are to express a mean of the labels; 0 elsewhere.
+        train_label_weight: by how much a training sample's own label counts in its f.
         critical_step_size: from which descent diverges; None of a flow.
         phase: "underparameterized", "threshold" or "overparameterized".
         status: "converged" or "not_converged".
@@ -67,9 +77,13 @@ class GradientPrediction:
     variance: Any
     estimator_norm_squared: Any
     df1: Any
-    residual_mean: Any
-    train_residual_mean: Any
+    score_mean: Any
+    score_square: Any
+    train_score_mean: Any
+    train_score_square: Any
     train_label_weight: Any
+    score_level: Any
+    train_score_level: Any
     critical_step_size: float | None
     phase: Any
     status: Any
@@ -99,9 +113,13 @@ class _Moments(NamedTuple):
     bias: float
     estimator_norm_squared: float
     df1: float
-    residual_mean: float
-    train_residual_mean: float
+    score_mean: float
+    score_square: float
+    train_score_mean: float
+    train_score_square: float
     train_label_weight: float
+    score_level: float
+    train_score_level: float
     error: float
     nodes: float
 
@@ -279,7 +297,7 @@ def _at_rest(equivalent: Equivalent) -> _Moments:
     """Before the first step the predictor is 0, or the mean of the labels."""
     point = equivalent.solve(ABUNDANT, 1.0)
     labels = float(point.total + point.learned)
-    return _Moments(labels, labels, labels - float(point.noise_variance), 0.0, 0.0, labels, labels, 1.0, 0.0, 0.0)
+    return _Moments(labels, labels, labels - float(point.noise_variance), *(0.0,) * 11)
 
 
 def _along(equivalent: Equivalent, available: float, penalty: float, plans: list[_Contours]) -> Vector:
@@ -297,21 +315,22 @@ def _along(equivalent: Equivalent, available: float, penalty: float, plans: list
 
 
 def _moments(plan: _Contours, cuts: list[slice], solved: Continued, available: float, penalty: float) -> _Moments:
-    kappa, total = solved.ridge, solved.total
+    kappa, df1, total, learned = solved.ridge, solved.df1, solved.total, solved.learned
     converged = all(bool(np.all(solved.converged[cut])) for cut in cuts)
     first, second, doubled = plan.first, plan.second, plan.doubled
     one, two, twice = cuts
     v, w = first.weights / first.points, second.weights / second.points
     ridges = penalty + first.points
-    # Risks that predictors of the two contours share; each contour's lower half is the conjugate of its upper.
-    other = np.concatenate([second.points, np.conj(second.points)])
-    weights = np.concatenate([w, np.conj(w)])
-    kappa_b = np.concatenate([kappa[two], np.conj(kappa[two])])
-    total_b = np.concatenate([total[two], np.conj(total[two])])
-    shared = (np.outer(total[one], kappa_b) - np.outer(kappa[one], total_b)) / (other - first.points[:, None])
-    test = float(2.0 * np.sum(v * (shared @ weights)).real)
-    residual_mean = float(2.0 * np.sum((v * total[one]).real))
-    second_opinion = float(2.0 * np.sum((w * total[two]).real))
+    # What predictors of the two contours share; each contour's lower half is the conjugate of its upper.
+    labels = float((total[one] + learned[one]).real[0])
+    at_a = (ridges[:, None], kappa[one][:, None], df1[one][:, None], total[one][:, None], learned[one][:, None])
+    at_b = (_mirrored(penalty + second.points), *(_mirrored(values[two]) for values in (kappa, df1, total, learned)))
+    risk, product = _shared(at_a, at_b, available, labels)
+    weights = _mirrored(w)
+    test = float(2.0 * np.sum(v * (risk @ weights)).real)
+    score_square = float(2.0 * np.sum(v * (product @ weights)).real)
+    score_mean = float(2.0 * np.sum((v * learned[one]).real))
+    second_opinion = float(2.0 * np.sum((w * learned[two]).real))
 
     bias = solved.unlearnable_variance
     for share in solved.shares:
@@ -329,24 +348,61 @@ def _moments(plan: _Contours, cuts: list[slice], solved: Continued, available: f
     train = e_twice + 2.0 * penalty * (g_twice - g) + penalty**2 * flat
     norm = 2.0 * g - g_twice - penalty * flat
 
-    kept = ridges / kappa[one]  # trace of one less the hat matrix, over the samples
-    label_weight = float(2.0 * np.sum((v * kept).real))
-    train_mean = float(2.0 * np.sum((v * kept * total[one]).real))
-    scale = max(abs(residual_mean), abs(test), np.finfo(float).tiny)
+    # With y' K (A + p)^-1 y / n in place of U: what training predicts of the training labels.
+    fitted = [
+        labels * df1[cut] / available + level / kappa[cut] * learned[cut]
+        for cut, level in ((one, ridges), (twice, penalty + doubled.points))
+    ]
+    gf, gf_twice = first.integral(fitted[0] / first.points), doubled.integral(fitted[1] / doubled.points)
+    hf, hf_twice = first.integral(fitted[0] / first.points**2), doubled.integral(fitted[1] / doubled.points**2)
+    train_score_square = 2.0 * gf - gf_twice - penalty * (hf_twice - 2.0 * hf)
+    label_weight = float(2.0 * np.sum((v * df1[one]).real)) / available
+    score_level = train_score_level = 0.0
+    if (level := getattr(solved, "level", 0.0)) != 0.0:
+        learned_level = solved.learned_level[one]  # type: ignore[attr-defined]
+        score_level = float(2.0 * np.sum((v * learned_level).real))
+        train_score_level = first.integral(
+            (level * df1[one] / available + ridges / kappa[one] * learned_level) / first.points
+        )
+    scale = max(abs(score_mean), abs(test), np.finfo(float).tiny)
     lost = CANCELLATION * float(np.max(np.abs(kappa[one] / first.points)))
-    error = max(abs(residual_mean - second_opinion) / scale, lost) if converged else 1.0
+    error = max(abs(score_mean - second_opinion) / scale, lost) if converged else 1.0
     return _Moments(
         test_error=test,
         train_error=max(train, 0.0),
         bias=bias,
         estimator_norm_squared=max(norm, 0.0),
-        df1=available * (1.0 - label_weight),
-        residual_mean=residual_mean,
-        train_residual_mean=train_mean,
+        df1=available * label_weight,
+        score_mean=score_mean,
+        score_square=max(score_square, 0.0),
+        train_score_mean=gf,
+        train_score_square=max(train_score_square, 0.0),
         train_label_weight=label_weight,
+        score_level=score_level,
+        train_score_level=train_score_level,
         error=error,
         nodes=plan.size,
     )
+
+
+def _mirrored(values: Complex) -> Complex:
+    """Add the lower half plane's values to those of the upper."""
+    return np.concatenate([values, np.conj(values)])
+
+
+def _shared(at_a: Any, at_b: Any, n_samples: float, labels: float) -> tuple[Complex, Complex]:
+    """Return ``E (y - f_a) (y - f_b)`` and ``E f_a f_b`` of ridge predictors fitted to the same data.
+
+    With ``g = kappa df / n = kappa - penalty`` the second is the first less what it shares with the labels, written so that it
+    keeps its digits where the predictors vanish.
+    """
+    penalty_a, kappa_a, df_a, total_a, learned_a = at_a
+    penalty_b, kappa_b, df_b, total_b, learned_b = at_b
+    between = penalty_b - penalty_a
+    risk = (kappa_b * total_a - kappa_a * total_b) / between
+    g_a, g_b = kappa_a * df_a / n_samples, kappa_b * df_b / n_samples
+    product = labels * (g_b - g_a) + penalty_b * learned_b - penalty_a * learned_a + g_a * learned_b - g_b * learned_a
+    return risk, product / between
 
 
 def _answer(
@@ -355,7 +411,7 @@ def _answer(
     share = available / n_samples
     point = equivalent.solve(n_samples, 0.0)
     noise = float(point.noise_variance)
-    test, train, bias, norm, df1, residual_mean, train_mean, label_weight, error, nodes = found.T
+    test, train, bias, norm, df1, *scores, error, nodes = found.T
     # A fitted constant errs too, by 1 / n of the errors it was averaged from.
     test, train = test / share, train * share
     excess = test - noise
@@ -368,9 +424,7 @@ def _answer(
         "variance": excess - bias,
         "estimator_norm_squared": norm,
         "df1": df1 + _n_unpenalised(equivalent),
-        "residual_mean": residual_mean,
-        "train_residual_mean": train_mean,
-        "train_label_weight": label_weight,
+        **dict(zip(SCORES, scores, strict=True)),
         "phase": np.full(test.shape, str(point.phase)),
         "status": np.where(settled, "converged", "not_converged"),
         "residual": error,
