@@ -1,0 +1,78 @@
+"""Gaussian averages over the hidden units of a student and its teacher that the gradients of committee machines take.
+
+Fields u are Gaussian with covariance C, students first; hidden units are ``g(u) = erf(u / sqrt 2)``, and the error is
+``Delta = sum_c sigma_c g(u_c)``, sigma the student's read-outs and minus the teacher's. An average with ``g'(u_k) g'(u_l)`` is
+one over a tilted Gaussian, of precision ``C^-1`` plus one at k and at l, and ``E g(u) g(u')`` is an arc sine.
+
+Source: Saad and Solla, doi:10.1103/PhysRevE.52.4225, appendix A.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+
+
+class Gradients(NamedTuple):
+    """Averages for K students among n units.
+
+    Attributes:
+        drift: H of shape ``(K, n)``: ``E g'(u_k) Delta u_b = sum_c H_kc C_cb``.
+        kicks: I4 of shape ``(K, K)``: ``E g'(u_k) g'(u_l) Delta^2``.
+        slopes: J2 of shape ``(K, K)``: ``E g'(u_k) g'(u_l)``, by which label noise enters.
+        residuals: shape ``(K,)``: ``E g(u_k) Delta``.
+    """
+
+    drift: Vector
+    kicks: Vector
+    slopes: Vector
+    residuals: Vector
+
+
+def half_square(covariance: Vector, signs: Vector) -> float:
+    """Return ``E Delta^2 / 2``."""
+    return 0.5 * float(signs @ _products(covariance) @ signs)
+
+
+def gradients(covariance: Vector, signs: Vector, n_students: int) -> Gradients:
+    """Return what a step of SGD depends on.
+
+    Args:
+        covariance: C, shape ``(n, n)``.
+        signs: sigma, shape ``(n,)``.
+        n_students: K, the number of units that learn.
+    """
+    count, diagonal = n_students, np.diagonal(covariance)
+    widened = 1.0 + diagonal
+    students = covariance[:count]
+    # (1 + C_kk)(1 + C_cc) - C_kc^2 as one plus the determinant and the trace.
+    tilt = 1.0 + diagonal[:count, None] + diagonal + (diagonal[:count, None] * diagonal - students * students)
+    pair = (2.0 / np.pi) / np.sqrt(tilt)
+    drift = pair * signs
+    own = -np.sum(pair * students * signs, axis=1) / widened[:count]
+    drift[np.arange(count), np.arange(count)] += own
+
+    # The tilted covariance times the determinant of one plus that of k and l.
+    det = tilt[:, :count]
+    first, second = students[:, None, :], students[None, :, :]
+    cross = first[..., :, None] * second[..., None, :]
+    tilted = (
+        det[..., None, None] * covariance
+        - widened[:count, None, None, None] * (second[..., :, None] * second[..., None, :])
+        - widened[None, :count, None, None] * (first[..., :, None] * first[..., None, :])
+        + covariance[:count, :count, None, None] * (cross + np.swapaxes(cross, -1, -2))
+    )
+    width = np.sqrt(det[..., None] + np.diagonal(tilted, axis1=-2, axis2=-1))
+    angles = np.arcsin(np.clip(tilted / (width[..., :, None] * width[..., None, :]), -1.0, 1.0))
+    kicks = (4.0 / np.pi**2) / np.sqrt(det) * ((angles @ signs) @ signs)
+    residuals = _products(covariance)[:count] @ signs
+    return Gradients(drift=drift, kicks=kicks, slopes=pair[:, :count], residuals=residuals)
+
+
+def _products(covariance: Vector) -> Vector:
+    """``E g(u) g(u')``, the arc sine law of Williams (1996)."""
+    root = np.sqrt(1.0 + np.diagonal(covariance))
+    products: Vector = (2.0 / np.pi) * np.arcsin(np.clip(covariance / np.outer(root, root), -1.0, 1.0))
+    return products

@@ -1,0 +1,159 @@
+"""Integration of the order parameters of online learning, with a status for what does not end well.
+
+LSODA changes by itself between a method for smooth stretches and one for stiff ones: plateaus and late times are slow beside
+the fastest modes. Many eigenvalues are first replaced by few, by Gauss rules: the state of a mode is an entire function of its
+eigenvalue, so that sums over modes converge as fast as such rules do.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.integrate import LSODA
+
+Vector = npt.NDArray[np.float64]
+
+RELATIVE = 1e-9
+ABSOLUTE = 1e-15
+"""Tolerances of a step; the second in units of the state's scale."""
+MAX_STEPS = 100_000
+FEW = 48
+"""Up to so many eigenvalues are taken as they are."""
+NODES_PER_PANEL = 8
+PANEL_RATIO = 2.0
+"""Panels in which the largest eigenvalue is at most this many times the least take a Gauss rule: sums of exp(-s t) over one are
+good to 1e-12 for all t."""
+
+
+class Trajectory(NamedTuple):
+    """States at the times asked for.
+
+    Attributes:
+        states: shape ``(times, size)``; the last one reached where there is none.
+        status: shape ``(times,)``: "converged", "divergent" or "not_converged".
+        evaluations: of the slope.
+    """
+
+    states: Vector
+    status: npt.NDArray[np.str_]
+    evaluations: int
+
+
+class _UnboundedError(ArithmeticError):
+    """A slope is no longer finite."""
+
+
+def integrate(
+    slope: Callable[[Vector], Vector], start: Vector, times: Vector, *, scale: float, bound: float
+) -> Trajectory:
+    """Follow ``dy/dt = slope(y)`` from time 0.
+
+    Args:
+        slope: of the state; may be infinite or NaN where the state is out of bounds.
+        start: shape ``(size,)``.
+        times: shape ``(times,)``, nonnegative, in any order.
+        scale: positive, what the entries of the state are of the order of.
+        bound: where an entry exceeds this, the state has diverged.
+    """
+    ascending, place = np.unique(times, return_inverse=True)
+    states = np.tile(start, (ascending.size, 1))
+    status = np.full(ascending.size, "converged", dtype="<U13")
+    done = int(ascending.size > 0 and ascending[0] == 0.0)
+    ending, evaluations = "converged", 0
+    if done < ascending.size:
+        done, ending, evaluations = _march(slope, start, ascending, states, done, ABSOLUTE * scale, bound)
+    status[done:] = ending
+    return Trajectory(states[place], status[place], evaluations)
+
+
+def _march(
+    slope: Callable[[Vector], Vector],
+    start: Vector,
+    times: Vector,
+    states: Vector,
+    done: int,
+    atol: float,
+    bound: float,
+) -> tuple[int, str, int]:
+    """Fill in ``states`` from position ``done`` on; return up to where, how it ended, and the evaluations."""
+    evaluations = 0
+
+    def checked(_: float, state: Vector) -> Vector:
+        nonlocal evaluations
+        evaluations += 1
+        with np.errstate(all="ignore"):
+            found = slope(state)
+        if not np.all(np.isfinite(found)):
+            raise _UnboundedError
+        return found
+
+    ending = "not_converged"
+    try:
+        solver = LSODA(checked, 0.0, start, float(times[-1]), rtol=RELATIVE, atol=atol)
+        for _ in range(MAX_STEPS):
+            solver.step()
+            if solver.status == "failed":
+                break
+            upto = int(np.searchsorted(times, solver.t, side="right"))
+            if upto > done:
+                states[done:upto] = solver.dense_output()(times[done:upto]).T
+                done = upto
+            if float(np.max(np.abs(solver.y))) > bound:
+                ending = "divergent"
+                break
+            if solver.status == "finished":
+                return times.size, "converged", evaluations
+        states[done:] = solver.y
+    except _UnboundedError:
+        ending = "divergent"
+    except UserWarning:
+        # LSODA gives up with a warning, where warnings are errors.
+        ending = "not_converged"
+    return done, ending, evaluations
+
+
+def gathered(eigenvalues: Vector, weights: Vector) -> tuple[Vector, Vector]:
+    """Replace many eigenvalues by fewer with the same low moments in every octave.
+
+    Args:
+        eigenvalues: shape ``(m,)``, positive.
+        weights: shape ``(m,)``, nonnegative.
+
+    Returns:
+        Eigenvalues and weights, those of positive weight as they were where they are few.
+
+    Source: Gauss rules of a discrete measure by the Lanczos recurrence; Gautschi, *Orthogonal Polynomials* (2004), 2.2.
+    """
+    seen = weights > 0.0
+    values, where = np.unique(eigenvalues[seen], return_inverse=True)
+    masses: Vector = np.bincount(where, weights=weights[seen], minlength=values.size).astype(float)
+    if values.size <= FEW:
+        return values, masses
+    panel = np.floor(np.log(values / values[0]) / np.log(PANEL_RATIO)).astype(int)
+    pieces: list[Any] = []
+    for number in np.unique(panel):
+        inside = panel == number
+        pieces.append(_gauss(values[inside], masses[inside]))
+    return np.concatenate([x for x, _ in pieces]), np.concatenate([w for _, w in pieces])
+
+
+def _gauss(values: Vector, masses: Vector) -> tuple[Vector, Vector]:
+    if values.size <= NODES_PER_PANEL:
+        return values, masses
+    centre, half = 0.5 * (values[0] + values[-1]), 0.5 * (values[-1] - values[0])
+    x, total = (values - centre) / half, float(np.sum(masses))
+    basis = [np.sqrt(masses / total)]
+    diagonal, off = np.empty(NODES_PER_PANEL), np.empty(NODES_PER_PANEL - 1)
+    for k in range(NODES_PER_PANEL):
+        following = x * basis[-1]
+        diagonal[k] = following @ basis[-1]
+        if k == NODES_PER_PANEL - 1:
+            break
+        known = np.array(basis)
+        for _ in range(2):  # against rounding
+            following = following - (known @ following) @ known
+        off[k] = np.linalg.norm(following)
+        basis.append(following / off[k])
+    nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1))
+    return centre + half * nodes, total * vectors[0] ** 2
