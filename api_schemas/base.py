@@ -40,4 +40,5 @@ def _as_integer(value: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(_as_integer)]
 """A whole number, however it is written."""
 Nonnegative = Annotated[float, Field(ge=0, le=LARGEST)]
+Real = Annotated[float, Field(ge=-LARGEST_ROOT, le=LARGEST_ROOT)]
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]

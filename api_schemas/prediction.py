@@ -94,6 +94,24 @@ class Separability(Schema):
     )
 
 
+class NetworkState(Schema):
+    """Where the hidden units of a trained network have come."""
+
+    self_overlaps: list[list[float]] = described(
+        "Covariance of the students' fields w_k . x / sqrt(d).", unit="input^2", example=[[1.02, 0.01], [0.01, 0.98]]
+    )
+    overlaps: list[list[float]] = described(
+        "Covariance of the students' fields with the teachers'.", unit="input^2", example=[[1.0, 0.0], [0.0, 0.99]]
+    )
+    readout: list[float] = described("Weights of the read-out.", unit="label", example=[1.0, 1.0])
+    specialisation: float = described(
+        "Mean over hidden units of the largest less the second largest correlation with one of the teacher's: 0 on the"
+        " symmetric plateau, 1 when each has found its own.",
+        unit="1",
+        example=0.99,
+    )
+
+
 class Prediction(Schema):
     """The asymptotic performance of a model in a regime. Errors are null where the status is "divergent"."""
 
@@ -139,6 +157,9 @@ class Prediction(Schema):
     )
     separability: Separability | None = Field(
         default=None, description="Of the classes; for losses other than square.", examples=[None]
+    )
+    network: NetworkState | None = Field(
+        default=None, description="Of a trained network of several hidden units.", examples=[None]
     )
     phase: Literal["underparameterized", "threshold", "overparameterized"] = described(
         "Whether samples outnumber parameters.", unit="1", example="underparameterized"

@@ -5,7 +5,25 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from api_schemas.base import LARGEST, LARGEST_ROOT, LARGEST_SIZE, Nonnegative, Positive, Schema, described
+from api_schemas.activation import Activation
+from api_schemas.base import (
+    LARGEST,
+    LARGEST_ROOT,
+    LARGEST_SIZE,
+    Nonnegative,
+    Positive,
+    Real,
+    Schema,
+    Whole,
+    described,
+)
+from api_schemas.committee import (
+    MAX_HIDDEN_UNITS,
+    committee_activation_field,
+    committee_variance_field,
+    hidden_units_field,
+    readout_field,
+)
 from api_schemas.covariance import Covariance, IsotropicCovariance
 from api_schemas.target import IsotropicAlignment, MeanAlignment, Target
 
@@ -163,10 +181,36 @@ class TeacherClassificationRegime(Schema):
     )
 
 
+class TeacherNetworkRegime(Schema):
+    """Gaussian inputs, labelled by a network of one hidden layer with independent random weights of variance 1, and noise."""
+
+    kind: Literal["teacher_network"]
+    n_samples: float = _n_samples()
+    n_features: float = _n_features()
+    covariance: Covariance = _covariance()
+    hidden_units: Whole = hidden_units_field()
+    activation: Activation = committee_activation_field()
+    weight_variance: float = committee_variance_field()
+    readout: list[Real] | None = readout_field()
+    overlaps: list[list[Real]] | None = described(
+        "w*_n . w*_m / d of the hidden units; 1 on the diagonal and 0 off it when omitted.",
+        unit="1",
+        example=None,
+        default=None,
+        max_length=MAX_HIDDEN_UNITS,
+    )
+    noise_variance: float = _noise_variance()
+
+
 Regime = TypeAliasType(
     "Regime",
     Annotated[
-        RegressionRegime | EigenspectrumRegime | SphereRegime | MixtureRegime | TeacherClassificationRegime,
+        RegressionRegime
+        | EigenspectrumRegime
+        | SphereRegime
+        | MixtureRegime
+        | TeacherClassificationRegime
+        | TeacherNetworkRegime,
         Field(discriminator="kind"),
     ],
 )

@@ -43,7 +43,7 @@ from theory.learners.ridge import RidgePrediction, predict_ridge
 from theory.modes import Modes
 from theory.solvers.effective_ridge import EffectiveRidge, solve_effective_ridge
 
-SOLVER_VERSION = "2"
+SOLVER_VERSION = "3"
 """Changes whenever any answer may change in its digits; part of every prediction's key."""
 
 __all__ = [

@@ -15,12 +15,12 @@ class Built:
     """A request's features in its regime.
 
     Attributes:
-        equivalent: of the features, as square loss on the labels sees them.
+        equivalent: of the features, as square loss on the labels sees them; None of a network whose features are trained.
         spectrum: of the inputs, where features that are not linear were built on them; None otherwise.
         classes: where labels are classes, what other losses and error rates need.
     """
 
-    equivalent: Equivalent
+    equivalent: Equivalent | None = None
     spectrum: Spectrum | None = None
     classes: "Classes | None" = None
 
@@ -47,6 +47,7 @@ class Answer:
     Attributes:
         ridge, target_ridge, df1, df2: of the fixed point.
         critical_step_size: from which the learner's steps diverge.
+        network: overlaps of hidden units, by the names of the wire.
         separability: of the classes; see :class:`theory.classification.separability.Separability`.
     """
 
@@ -68,3 +69,4 @@ class Answer:
     df2: float | None = None
     critical_step_size: float | None = None
     separability: Any = None
+    network: dict[str, Any] | None = None

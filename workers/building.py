@@ -11,6 +11,7 @@ from api_schemas.regime import (
     RegressionRegime,
     SphereRegime,
     TeacherClassificationRegime,
+    TeacherNetworkRegime,
 )
 from theory import Equivalent, InadmissibleProblem, ModalEquivalent, Modes
 from theory.classification.gradient import MixtureRates, TeacherRates
@@ -19,7 +20,8 @@ from theory.classification.teacher import TeacherLabels
 from theory.equivalents.mixture import MixtureEquivalent, mean_energies
 from theory.equivalents.population import EquivalentPopulation, Population, SpectralPopulation
 from workers.answers import Built, Classes
-from workers.inputs import inputs_of, means_of, modes_of, parameters_of, pointer_to
+from workers.inputs import inputs_of, means_of, modes_of, parameters_of, pointer_to, spectrum_of
+from workers.networks import pointer_of as network_pointer
 from workers.refusals import Refused, Unsupported
 from workers.registry import FEATURES, LEARNERS, REGIMES, builder, goes_together
 
@@ -55,6 +57,8 @@ def _built(request: PredictionRequest) -> Built:
         return Built(equivalent=form(model.features, modes_of(regime, fit_intercept=model.fit_intercept)))
     if isinstance(regime, SphereRegime):
         return Built(equivalent=form(model.features, fit_intercept=model.fit_intercept, **parameters_of(regime)))
+    if isinstance(regime, TeacherNetworkRegime):
+        return Built(spectrum=spectrum_of(regime))
     if isinstance(regime, MixtureRegime):
         return _mixture(request, regime, form)
     if isinstance(regime, TeacherClassificationRegime):
@@ -140,7 +144,7 @@ def _population(base: Equivalent) -> Population:
     return EquivalentPopulation(equivalent=base)
 
 
-def _check_scales(request: PredictionRequest, equivalent: Equivalent) -> None:
+def _check_scales(request: PredictionRequest, equivalent: Equivalent | None) -> None:
     """Refuse quantities so small or large, for their unit, that double precision cannot work with their products."""
     regime, least, most = request.regime, *SCALES
     spectrum, multiplicity = "/regime", "/regime/n_features"
@@ -155,7 +159,7 @@ def _check_scales(request: PredictionRequest, equivalent: Equivalent) -> None:
             for name, value in parameters_of(request.model.learner).items()
         ),
     ]
-    for modes in tables(equivalent):
+    for modes in tables(equivalent) if equivalent is not None else ():
         quantities += [
             ("/regime/tail_trace", "the trace of the tail", float(modes.tail_trace)),
             (spectrum, "the smallest eigenvalue", float(modes.eigenvalues.min())),
@@ -207,6 +211,10 @@ def _unsupported(request: PredictionRequest) -> Unsupported:
 def inadmissible(request: PredictionRequest, problem: InadmissibleProblem) -> Refused:
     """Say where in the request the argument is that a function of the theory refused."""
     argument = problem.argument or ""
+    if isinstance(request.regime, TeacherNetworkRegime):
+        return Refused(network_pointer(argument), str(problem))
+    if argument in ("step_size", "penalty"):
+        return Refused(f"/model/learner/{argument}", str(problem))
     if argument.startswith("layers"):
         place = "/model/features/kernel" if request.model.features.kind == "kernel" else "/model/features"
     elif argument == "kernel":

@@ -63,6 +63,11 @@ def kernel_on_sphere(features: schemas.KernelFeatures, **regime: Any) -> Equival
     return ModalEquivalent(modes=theory.sphere_modes(kernel=kernel_of(features.kernel), **regime))
 
 
+def trained(features: schemas.TwoLayerFeatures) -> schemas.TwoLayerFeatures:
+    """Features that are trained have no equivalent of their own; :mod:`workers.networks` solves for them."""
+    return features
+
+
 def kernel_of(kernel: kernel_schemas.Kernel) -> theory.Kernel:
     """Return the kernel that a request names, its parameters by the names of the schema's fields.
 
@@ -98,13 +103,21 @@ def random_layers(layers: Sequence[Layer | InfiniteLayer]) -> tuple[theory.Rando
     return tuple(_layer(position, layer) for position, layer in enumerate(layers))
 
 
+def activation_of(chosen: Any) -> theory.activations.Activation:
+    """Return the activation that a request names.
+
+    Raises:
+        InadmissibleProblem: its parameters do not fit together.
+    """
+    if isinstance(chosen, str):
+        return theory.activations.activation(chosen)
+    parameters = {key: value for key, value in chosen.__dict__.items() if key != "kind"}
+    return theory.activations.activation(str(chosen.kind), **parameters)
+
+
 def _layer(position: int, layer: Layer | InfiniteLayer) -> theory.RandomLayer:
-    chosen = layer.activation
-    name, parameters = chosen, {}
-    if not isinstance(chosen, str):
-        name, parameters = chosen.kind, {key: value for key, value in chosen.__dict__.items() if key != "kind"}
     try:
-        activation = theory.activations.activation(str(name), **parameters)
+        activation = activation_of(layer.activation)
     except InadmissibleProblem as problem:
         raise InadmissibleProblem(str(problem), argument=f"layers/{position}/activation/{problem.argument}") from None
     widths = {"width": layer.width} if isinstance(layer, Layer) else {}

@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 
 import theory
-from api_schemas.regime import EigenspectrumRegime, MixtureRegime, RegressionRegime, TeacherClassificationRegime
+from api_schemas.regime import (
+    EigenspectrumRegime,
+    MixtureRegime,
+    RegressionRegime,
+    TeacherClassificationRegime,
+    TeacherNetworkRegime,
+)
 from theory import InadmissibleProblem, Modes, Spectrum
 from theory.covariance import Vector
 from workers.refusals import Refused
@@ -71,13 +77,24 @@ def means_of(regime: MixtureRegime) -> tuple[Spectrum, Vector]:
         raise Refused(pointer_to(place, problem.argument), str(problem)) from None
 
 
+def spectrum_of(regime: TeacherNetworkRegime) -> Spectrum:
+    """Return the spectrum of a regime's inputs.
+
+    Raises:
+        Refused: the parts do not fit together.
+    """
+    return _spectrum(regime, None, "/regime")
+
+
 def _spectrum(
-    regime: RegressionRegime | TeacherClassificationRegime | MixtureRegime, alignment: Any, place: str
+    regime: RegressionRegime | TeacherClassificationRegime | MixtureRegime | TeacherNetworkRegime,
+    alignment: Any,
+    place: str,
 ) -> Spectrum:
     """Return the spectrum of a regime's covariance; mode by mode where energies are given for each."""
     covariance = regime.covariance
     parameters = parameters_of(covariance)
-    if alignment.kind == "energies" and covariance.kind in ("power_law", "ar1"):
+    if alignment is not None and alignment.kind == "energies" and covariance.kind in ("power_law", "ar1"):
         # Check the count before building a large family.
         if len(alignment.values) != regime.n_features:
             count = len(alignment.values)

@@ -32,12 +32,14 @@ class FeatureMap(Kind):
             name.
         modes: of regimes that are mode tables; takes the schema and the table.
         sphere: takes the schema and the regime's fields, by name.
+        network: of labels that a network makes, for features that are trained; they are built with their learner.
         nonlinear: whether the inputs pass through a nonlinearity, whose equivalent needs inputs of many directions.
     """
 
     inputs: Callable[..., Any] | None = None
     modes: Callable[..., Any] | None = None
     sphere: Callable[..., Any] | None = None
+    network: Callable[..., Any] | None = None
     nonlinear: bool = True
 
 

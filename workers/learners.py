@@ -4,8 +4,11 @@ from typing import Any
 
 import theory
 from api_schemas.prediction import PredictionRequest
+from theory.classification.convex import predict_classifier
 from theory.classification.losses import Hinge, Logistic, Square
+from theory.classification.separability import separability
 from theory.equivalents.point import phase_of
+from theory.learners.sgd import predict_sgd
 from theory.namespace import single
 from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
 from workers.answers import Answer, Built, Classes
@@ -18,7 +21,7 @@ FOR_EVER = 1e300
 def ridge(request: PredictionRequest, built: Built) -> Answer:
     """Ridge regression on labels that are numbers."""
     learner: Any = request.model.learner
-    found = theory.predict_ridge(built.equivalent, request.regime.n_samples, learner.penalty)
+    found = theory.predict_ridge(_equivalent(built), request.regime.n_samples, learner.penalty)
     return Answer(
         status=found.status,
         test_error=found.test_error,
@@ -41,7 +44,7 @@ def gradient_flow(request: PredictionRequest, built: Built) -> Answer:
     """Gradient flow on labels that are numbers."""
     learner: Any = request.model.learner
     found = theory.predict_gradient_flow(
-        built.equivalent, request.regime.n_samples, learner.time, penalty=learner.penalty
+        _equivalent(built), request.regime.n_samples, learner.time, penalty=learner.penalty
     )
     return _trained_for_a_while(found)
 
@@ -51,7 +54,7 @@ def gradient_descent(request: PredictionRequest, built: Built) -> Answer:
     learner: Any = request.model.learner
     n_samples = request.regime.n_samples
     found = theory.predict_gradient_descent(
-        built.equivalent, n_samples, learner.steps, step_size=learner.step_size, penalty=learner.penalty
+        _equivalent(built), n_samples, learner.steps, step_size=learner.step_size, penalty=learner.penalty
     )
     return _trained_for_a_while(found, critical_step_size=found.critical_step_size)
 
@@ -73,11 +76,34 @@ def _trained_for_a_while(found: theory.GradientPrediction, **more: Any) -> Answe
     )
 
 
+def sgd(request: PredictionRequest, built: Built) -> Answer:
+    """One pass of stochastic gradient descent on labels that are numbers."""
+    learner: Any = request.model.learner
+    if request.model.fit_intercept:
+        raise Unsupported(
+            "/model/fit_intercept",
+            "must be false: one-pass sgd has a theory for centred features, without an intercept",
+        )
+    found = predict_sgd(_equivalent(built), request.regime.n_samples, learner.step_size)
+    return Answer(
+        status=found.status,
+        test_error=found.test_error,
+        excess_risk=found.excess_risk,
+        bias=found.bias,
+        variance=found.variance,
+        estimator_norm_squared=found.estimator_norm_squared,
+        critical_step_size=found.critical_step_size,
+        phase=found.phase,
+        residual=found.residual,
+        iterations=found.iterations,
+    )
+
+
 def gradient_flow_of_classes(request: PredictionRequest, built: Built) -> Answer:
     """Gradient flow of square loss on labels that are classes."""
     learner: Any = request.model.learner
     found = theory.predict_gradient_flow(
-        built.equivalent, request.regime.n_samples, learner.time, penalty=learner.penalty
+        _equivalent(built), request.regime.n_samples, learner.time, penalty=learner.penalty
     )
     return _classified(built, found)
 
@@ -86,7 +112,11 @@ def gradient_descent_of_classes(request: PredictionRequest, built: Built) -> Ans
     """Gradient descent of square loss on labels that are classes."""
     learner: Any = request.model.learner
     found = theory.predict_gradient_descent(
-        built.equivalent, request.regime.n_samples, learner.steps, step_size=learner.step_size, penalty=learner.penalty
+        _equivalent(built),
+        request.regime.n_samples,
+        learner.steps,
+        step_size=learner.step_size,
+        penalty=learner.penalty,
     )
     return _classified(built, found, critical_step_size=found.critical_step_size)
 
@@ -114,7 +144,7 @@ def ridge_of_classes(request: PredictionRequest, built: Built) -> Answer:
     if _penalised_constant(built):
         learner: Any = request.model.learner
         found = theory.predict_gradient_flow(
-            built.equivalent, request.regime.n_samples, FOR_EVER, penalty=learner.penalty
+            _equivalent(built), request.regime.n_samples, FOR_EVER, penalty=learner.penalty
         )
         if learner.penalty > 0.0 or found.phase != "threshold":
             return _classified(built, found)
@@ -148,8 +178,6 @@ def _refuse_penalised_constant(built: Built) -> None:
 
 
 def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
-    from theory.classification.convex import predict_classifier
-
     learner: Any = request.model.learner
     classes, n_samples = _classes(built), request.regime.n_samples
     found = predict_classifier(classes.population, classes.labels, loss, n_samples=n_samples, penalty=learner.penalty)
@@ -163,6 +191,9 @@ def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
         ridge=found.outer_ridge,
         df1=found.df1,
         df2=found.df2,
+        separability=None
+        if isinstance(loss, Square)
+        else separability(classes.population, classes.labels, n_samples=n_samples),
         phase=_phase(n_samples, classes.population.rank),
         residual=found.residual,
         iterations=found.iterations,
@@ -189,6 +220,11 @@ def lda(request: PredictionRequest, built: Built) -> Answer:
         residual=found.residual,
         iterations=found.iterations,
     )
+
+
+def _equivalent(built: Built) -> theory.Equivalent:
+    assert built.equivalent is not None
+    return built.equivalent
 
 
 def _classes(built: Built) -> Classes:

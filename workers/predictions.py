@@ -1,11 +1,21 @@
 """From a prediction request to its answer: build the equivalent, solve, and say what a careful reader should know."""
 
+from typing import Any
+
 import numpy as np
 
 import theory
 from api_schemas.canonical import content_address
 from api_schemas.features import KernelFeatures
-from api_schemas.prediction import Effective, Numerics, Prediction, PredictionRequest, Source
+from api_schemas.prediction import (
+    Effective,
+    NetworkState,
+    Numerics,
+    Prediction,
+    PredictionRequest,
+    Separability,
+    Source,
+)
 from api_schemas.regime import RegressionRegime
 from theory import InadmissibleProblem
 from workers.building import build, inadmissible, too_far_apart
@@ -57,10 +67,19 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
             ridge=_finite(answer.ridge), target_ridge=_finite(answer.target_ridge), df1=answer.df1, df2=answer.df2
         ),
         critical_step_size=_finite(answer.critical_step_size),
+        separability=None if answer.separability is None else separability_of(answer.separability),
+        network=None if answer.network is None else NetworkState(**answer.network),
         phase=answer.phase,
         numerics=Numerics(residual=answer.residual, iterations=answer.iterations),
         warnings=warnings_for(request, built, answer),
         sources=sources_of(request),
+    )
+
+
+def separability_of(found: Any) -> Separability:
+    """Return what is said of separability on the wire."""
+    return Separability(
+        separable=bool(found.separable), threshold=float(found.threshold), distance=_finite(float(found.distance))
     )
 
 

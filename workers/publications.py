@@ -130,3 +130,21 @@ ELKHALIL = Source(
     title="Elkhalil, Kammoun, Couillet, Al-Naffouri, Alouini: A large dimensional study of regularized discriminant analysis",
     reference="arXiv:1711.00382",
 )
+PAQUETTE = Source(
+    title="Paquette, Paquette, Adlam, Pennington: Homogenization of SGD in high-dimensions: exact dynamics and generalization"
+    " properties",
+    reference="arXiv:2205.07069",
+)
+COLLINS_WOODFIN = Source(
+    title="Collins-Woodfin, Paquette, Paquette, Seroussi: Hitting the high-dimensional notes: an ODE for SGD learning dynamics"
+    " on GLMs and multi-index models",
+    reference="arXiv:2308.08977",
+)
+SAAD_SOLLA = Source(
+    title="Saad, Solla: On-line learning in soft committee machines", reference="doi:10.1103/PhysRevE.52.4225"
+)
+GOLDT_NETWORKS = Source(
+    title="Goldt, Advani, Saxe, Krzakala, Zdeborova: Dynamics of stochastic gradient descent for two-layer neural networks in"
+    " the teacher-student setup",
+    reference="arXiv:1906.08632",
+)

@@ -10,7 +10,7 @@ from typing import Any
 import theory
 from api_schemas import covariance, learner, regime, target
 from api_schemas import features as feature_schemas
-from workers import features, learners
+from workers import features, learners, networks
 from workers.features import KERNELS
 from workers.kinds import Evaluated, FeatureMap, Kind, LearnerKind, RegimeKind
 from workers.publications import (
@@ -20,12 +20,14 @@ from workers.publications import (
     BORDELON,
     CANDES_SUR,
     CAPONNETTO_DE_VITO,
+    COLLINS_WOODFIN,
     CUI,
     DOBRIBAN_WAGER,
     EL_KAROUI,
     ELKHALIL,
     FAN_WANG,
     GHORBANI,
+    GOLDT_NETWORKS,
     HASTIE,
     KAC,
     LIAO_COUILLET_DYNAMICS,
@@ -37,7 +39,9 @@ from workers.publications import (
     MEI_MONTANARI,
     MIGNACCO,
     MONTANARI,
+    PAQUETTE,
     PICCOLO,
+    SAAD_SOLLA,
     SCHROEDER,
     SIMON,
     SIMON_WIDTH,
@@ -115,6 +119,7 @@ FEATURES = {
         sphere=features.kernel_on_sphere,
         sources=(EL_KAROUI, BORDELON, SIMON),
     ),
+    "two_layer": FeatureMap(schema=feature_schemas.TwoLayerFeatures, network=features.trained),
 }
 
 LEARNERS = {
@@ -138,6 +143,12 @@ LEARNERS = {
             **dict.fromkeys(CLASSES, learners.gradient_descent_of_classes),
         },
         sources=(ALI, LIAO_COUILLET_DYNAMICS, BACH),
+    ),
+    "sgd": LearnerKind(
+        schema=learner.SgdLearner,
+        answers={"regression": learners.sgd, "eigenspectrum": learners.sgd, "teacher_network": networks.sgd},
+        features=("linear", "two_layer"),
+        sources=(PAQUETTE, COLLINS_WOODFIN),
     ),
     "logistic": LearnerKind(
         schema=learner.LogisticLearner,
@@ -166,6 +177,9 @@ REGIMES = {
     ),
     "teacher_classification": RegimeKind(
         schema=regime.TeacherClassificationRegime, stage="inputs", metric="misclassification", sources=(LOUREIRO,)
+    ),
+    "teacher_network": RegimeKind(
+        schema=regime.TeacherNetworkRegime, stage="network", sources=(SAAD_SOLLA, GOLDT_NETWORKS)
     ),
 }
 

@@ -52,13 +52,17 @@ def warnings_for(request: PredictionRequest, built: Built, answer: Answer) -> li
         answer: what was found.
     """
     found = [*_of_the_solution(request, built.equivalent, answer), *_of_the_sizes(request, answer)]
-    if built.spectrum is not None:
+    if built.spectrum is not None and built.equivalent is not None:
         found += _of_nonlinear_features(request, built.spectrum, answer)
-    found += [*_of_classes(request, answer), *_of_the_target(request, built.equivalent)]
+    found += _of_classes(request, answer)
+    if built.equivalent is not None:
+        found += _of_the_target(request, built.equivalent)
     return [PredictionWarning(code=code, detail=detail) for code, detail in found]
 
 
-def _of_the_solution(request: PredictionRequest, equivalent: Equivalent, answer: Answer) -> Iterator[tuple[str, str]]:
+def _of_the_solution(
+    request: PredictionRequest, equivalent: Equivalent | None, answer: Answer
+) -> Iterator[tuple[str, str]]:
     n_samples, n_unpenalised = request.regime.n_samples, int(request.model.fit_intercept)
     if answer.status == "divergent" and n_samples <= n_unpenalised:
         yield (
@@ -66,7 +70,17 @@ def _of_the_solution(request: PredictionRequest, equivalent: Equivalent, answer:
             f"n_samples = {n_samples:g} leaves none beside the intercept, where the limit of large sizes diverges"
             " whatever the penalty",
         )
-    elif answer.status == "divergent":
+    elif answer.status == "divergent" and equivalent is None:
+        step_size = getattr(request.model.learner, "step_size", 0.0)
+        yield "unstable_step", f"with a step_size of {step_size:g} the weights grow without bound; take a smaller one"
+    elif answer.status == "divergent" and answer.separability is not None:
+        yield (
+            "separable_classes",
+            f"the classes are separable from n_features / n_samples = {answer.separability.threshold:.6g} on: without a penalty"
+            " the weights grow without bound, slowly towards the direction of hard margin; set a penalty, or learner.kind ="
+            " 'hinge'",
+        )
+    elif answer.status == "divergent" and equivalent is not None:
         yield "interpolation_threshold", _divergence(equivalent, n_samples)
     elif answer.status == "not_converged":
         yield (

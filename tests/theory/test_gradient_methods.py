@@ -204,7 +204,7 @@ class TestLimits:
         flow = predict_gradient_flow(equivalent, 130.0, times)
         density = penalty * times * np.exp(-penalty * times) * weights * (high - low) / 2.0
         point = equivalent.solve(130.0, penalty)
-        np.testing.assert_allclose(density @ flow.residual_mean, point.total, rtol=1e-7)
+        np.testing.assert_allclose(density @ flow.score_mean, point.learned, rtol=1e-7)
         np.testing.assert_allclose(density @ flow.df1, point.df1, rtol=1e-7)
 
 
