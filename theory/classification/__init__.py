@@ -1,0 +1,1 @@
+"""Classifiers with convex losses: what they attain, when the classes are separable, and discriminants."""

@@ -1,0 +1,291 @@
+"""What a linear classifier with a convex loss attains on any features, penalty 0 included."""
+
+from dataclasses import dataclass
+from math import inf, isfinite, sqrt
+from typing import Literal
+
+import numpy as np
+
+from theory.classification.collapse import collapses
+from theory.classification.fixed_point import FixedPoint, Solution
+from theory.classification.hinge import HardMargin, Hinge
+from theory.classification.labels import Labels, MixtureLabels, Scores
+from theory.classification.loss import Loss
+from theory.classification.losses import Square
+from theory.classification.separability import separability
+from theory.classification.teacher import TeacherLabels
+from theory.covariance import InadmissibleProblem
+from theory.equivalents.population import Population, Traces
+from theory.solvers.increasing import Root, solve_increasing
+
+RESIDUAL_TOLERANCE = 1e-6
+QUADRATURE_TOLERANCE = 1e-9
+ENERGY_TOLERANCE = 1e-8
+PROX_TOLERANCE = 1e-10
+REACH = 10.0
+"""Standard deviations over which the proximal operator is checked."""
+THRESHOLD_TOLERANCE = 1e-12
+"""Sizes that agree to this relative accuracy are the same size: counts such as d * weight carry rounding."""
+
+Status = Literal["converged", "divergent", "not_converged"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationPrediction:
+    """What a classifier attains. Errors, losses and norm are infinite where ``status`` is "divergent".
+
+    Attributes:
+        test_error: misclassification of fresh samples.
+        train_error: misclassification of the training set.
+        test_loss, train_loss: the mean loss on either, without the penalty; that of the hinge for a hard margin.
+        estimator_norm_squared: ``|w|^2``, the intercept left out.
+        mean_margin: m, of fresh samples without the intercept.
+        score_variance: q, of the score of fresh samples: within a class, or for a teacher altogether.
+        proximal: V, by which fitting a sample moves its margin; infinite where all samples are interpolated.
+        intercept: b.
+        outer_ridge: kappa, ``penalty / Vh``: the ridge that acts on the population of features.
+        df1, df2: traces of the population at ``outer_ridge``.
+        status: "converged"; "divergent" where no finite weights are optimal; "not_converged", the best iterate.
+        residual: largest relative change that another round of the fixed point makes.
+        quadrature_error: by how much twice the nodes change the averages, relatively.
+        energy_error: mismatch of ``E gamma p`` and ``penalty |w|^2``, relative to their parts.
+        iterations: evaluations of the labels' averages.
+    """
+
+    test_error: float
+    train_error: float
+    test_loss: float
+    train_loss: float
+    estimator_norm_squared: float
+    mean_margin: float
+    score_variance: float
+    proximal: float
+    intercept: float
+    outer_ridge: float
+    df1: float
+    df2: float
+    status: Status
+    residual: float
+    quadrature_error: float = 0.0
+    energy_error: float = 0.0
+    iterations: int = 0
+
+
+def predict_classifier(
+    population: Population, labels: MixtureLabels | TeacherLabels, loss: Loss, *, n_samples: float, penalty: float
+) -> ClassificationPrediction:
+    """Predict ``argmin (1/n) sum_i l(y_i (x_i . w + b)) + (penalty / 2) |w|^2``, b fitted where the labels say so.
+
+    Args:
+        population: of the features, whose coupling is the class mean or, for a teacher, ``E x nu``.
+        labels: where labels come from.
+        loss: square, logistic or hinge.
+        n_samples: n > 0.
+        penalty: nonnegative. At 0: least squares or the interpolator of least norm; the maximum-likelihood estimate, which
+            exists up to the separability threshold and diverges beyond; the hinge's minimum, beyond the threshold that of
+            the largest margin.
+
+    Returns:
+        The exact limit of large sizes at these sizes, and a status. A small residual is not enough for "converged":
+        doubled nodes, the equation of the proximal operator, ``E gamma p = penalty |w|^2`` and bounds are checked too.
+
+    Raises:
+        InadmissibleProblem: a size is not positive, the penalty is negative, the features do not vary, or they are more
+            correlated with the latent than its variance allows.
+
+    Source: see :mod:`theory.classification.fixed_point`.
+    """
+    _check(population, labels, n_samples, penalty)
+    if isinstance(loss, Square):
+        return _least_squares(population, labels, loss, n_samples, penalty)
+    if penalty == 0.0 and separability(population, labels, n_samples=n_samples).separable:
+        margin = FixedPoint(
+            population=population, labels=labels, loss=HardMargin(), n_samples=n_samples, penalty=population.trace
+        )
+        if isinstance(loss, Hinge):
+            return _read(margin, margin.solve(), interpolates=True)
+        limit = margin.solve()
+        return _infinite(limit.ridge, limit.traces, iterations=limit.iterations)
+    if isinstance(loss, Hinge) and isinstance(labels, MixtureLabels) and collapses(population, labels, n_samples):
+        return _collapsed(population, labels, loss)
+    problem = FixedPoint(population=population, labels=labels, loss=loss, n_samples=n_samples, penalty=penalty)
+    return _read(problem, problem.solve())
+
+
+def _check(population: Population, labels: MixtureLabels | TeacherLabels, n_samples: float, penalty: float) -> None:
+    if not (n_samples > 0.0 and isfinite(n_samples)):
+        raise InadmissibleProblem(f"n_samples must exceed 0 and be finite, got {n_samples:g}", argument="n_samples")
+    if not (penalty >= 0.0 and isfinite(penalty)):
+        raise InadmissibleProblem(f"penalty must be at least 0 and finite, got {penalty:g}", argument="penalty")
+    if not population.trace > 0.0:
+        raise InadmissibleProblem("the features have no variance: raise an eigenvalue of the covariance")
+    if isinstance(labels, TeacherLabels):
+        labels.check(population.traces(0.0).coupling)
+
+
+def _least_squares(
+    population: Population, labels: Labels, loss: Square, n_samples: float, penalty: float
+) -> ClassificationPrediction:
+    """Ridge regression on the labels, in closed form but for the ridge."""
+    surplus = n_samples - population.rank
+    at_threshold = abs(surplus) <= THRESHOLD_TOLERANCE * n_samples
+    if penalty == 0.0 and (surplus > 0.0 or at_threshold):
+        root = Root(0.0, 0.0, 0, converged=True)
+    else:
+        root = _ridge(population, n_samples, penalty)
+    traces = population.traces(root.ridge)
+    unpenalised = 0.0 if surplus < 0.0 or at_threshold else surplus / n_samples
+    curvature = penalty / root.ridge if penalty > 0.0 else unpenalised
+    # 1 - df2 / n without cancellation.
+    free = curvature + root.ridge * traces.df_norm / n_samples
+    moments = labels.square_moments(traces.coupling)
+    mean_margin = moments.pull * traces.coupling
+    # T - kappa T' of the theory of least squares, and the test loss, twice.
+    unfitted = moments.squared + moments.pull**2 * traces.coupling_variance
+    if free == 0.0 or not isfinite(mean_margin + unfitted):
+        return _infinite(root.ridge, traces, iterations=root.iterations)
+    squared = unfitted / free
+    variance = moments.pull**2 * traces.coupling_variance + squared * traces.df2 / n_samples
+    proximal = traces.df1 / (n_samples * curvature) if curvature > 0.0 else inf
+    scores = Scores(mean_margin, sqrt(variance), proximal, moments.offset)
+    return ClassificationPrediction(
+        test_error=labels.test_error(loss, scores),
+        train_error=labels.train_error(loss, scores),
+        test_loss=0.5 * squared,
+        train_loss=0.5 * curvature * curvature * squared,
+        estimator_norm_squared=moments.pull**2 * traces.coupling_norm + squared * traces.df_norm / n_samples,
+        mean_margin=mean_margin,
+        score_variance=variance,
+        proximal=proximal,
+        intercept=labels.intercept(loss, scores),
+        outer_ridge=root.ridge,
+        df1=traces.df1,
+        df2=traces.df2,
+        status="converged" if root.converged else "not_converged",
+        residual=root.residual,
+        iterations=root.iterations,
+    )
+
+
+def _ridge(population: Population, n_samples: float, penalty: float) -> Root:
+    """Solve ``penalty = kappa (1 - df1 / n)``; without a penalty, ``df1 = n``."""
+
+    def function(ridge: float) -> tuple[float, float]:
+        traces = population.traces(ridge)
+        if penalty == 0.0:
+            return 1.0 - traces.df1 / n_samples, ridge * traces.df_norm / n_samples
+        left = 1.0 - traces.df1 / n_samples
+        return ridge * left, ridge * (left + ridge * traces.df_norm / n_samples)
+
+    return solve_increasing(function, penalty, start=penalty + population.trace / n_samples, vanishing=False)
+
+
+def _read(problem: FixedPoint, solution: Solution, *, interpolates: bool = False) -> ClassificationPrediction:
+    """Read everything off a solution, and check it."""
+    loss, labels, scores, traces = problem.loss, problem.labels, solution.scores, solution.traces
+    # The largest margin is where the hinge's minimum goes, whose loss is finite on fresh samples.
+    reported = Hinge() if interpolates else loss
+    mean, variance, curvature = solution.conjugates
+    norm = (mean / curvature) ** 2 * traces.coupling_norm + variance * traces.df_norm / (
+        problem.n_samples * curvature**2
+    )
+    train_loss = labels.train_loss(loss, scores)
+    quadrature_error, energy_error = _quadrature_error(problem, solution), _energy_error(problem, solution, norm)
+    bounded = (
+        scores.proximal * curvature <= 1.0 + QUADRATURE_TOLERANCE
+        # At no weights and no intercept the objective is the loss at 0.
+        and train_loss + 0.5 * problem.penalty * norm
+        <= float(loss.value(np.zeros(1))[0]) * (1.0 + QUADRATURE_TOLERANCE)
+    )
+    certified = (
+        solution.residual <= RESIDUAL_TOLERANCE
+        and quadrature_error <= QUADRATURE_TOLERANCE
+        and energy_error <= ENERGY_TOLERANCE
+        and loss.prox_error(REACH * scores.deviation + abs(scores.mean_margin), scores.proximal) <= PROX_TOLERANCE
+        and bounded
+    )
+    return ClassificationPrediction(
+        test_error=labels.test_error(loss, scores),
+        train_error=labels.train_error(loss, scores),
+        test_loss=labels.test_loss(reported, scores),
+        train_loss=train_loss,
+        estimator_norm_squared=norm,
+        mean_margin=scores.mean_margin,
+        score_variance=scores.variance,
+        proximal=inf if interpolates else scores.proximal,
+        intercept=labels.intercept(loss, scores),
+        outer_ridge=solution.ridge,
+        df1=traces.df1,
+        df2=traces.df2,
+        status="converged" if certified else "not_converged",
+        residual=solution.residual,
+        quadrature_error=quadrature_error,
+        energy_error=energy_error,
+        iterations=solution.iterations,
+    )
+
+
+def _quadrature_error(problem: FixedPoint, solution: Solution) -> float:
+    """Return by how much averages over twice the nodes differ from the solution."""
+    scores, expected = solution.scores, solution.conjugates
+    found = problem.labels.conjugates(problem.loss, *scores[:3], offset=scores.offset, refinement=2)
+    return max(
+        abs(found.mean / expected[0] - 1.0),
+        abs(found.variance / expected[1] - 1.0),
+        abs(found.curvature - expected[2]) / (expected[2] + problem.softening),
+    )
+
+
+def _energy_error(problem: FixedPoint, solution: Solution, norm: float) -> float:
+    """Return the relative mismatch of ``E gamma p`` and ``penalty |w|^2``, equal where the gradient along w vanishes.
+
+    By integration by parts either is ``m mh - q Vh + V qh``: the identity fails where the dual variable or its slope is not
+    what the proximal operator says, however small the residual.
+    """
+    scores, (mean, variance, curvature) = solution.scores, solution.conjugates
+    parts = scores.mean_margin * mean + scores.variance * curvature + scores.proximal * variance
+    energy = problem.labels.energy(problem.loss, scores)
+    return abs(energy - problem.penalty * norm) / parts
+
+
+def _infinite(ridge: float, traces: Traces, *, iterations: int) -> ClassificationPrediction:
+    return ClassificationPrediction(
+        test_error=inf,
+        train_error=inf,
+        test_loss=inf,
+        train_loss=inf,
+        estimator_norm_squared=inf,
+        mean_margin=inf,
+        score_variance=inf,
+        proximal=inf,
+        intercept=inf,
+        outer_ridge=ridge,
+        df1=traces.df1,
+        df2=traces.df2,
+        status="divergent",
+        residual=0.0,
+        iterations=iterations,
+    )
+
+
+def _collapsed(population: Population, labels: MixtureLabels, loss: Hinge) -> ClassificationPrediction:
+    """Return the answer "always the larger class": no weights, and an intercept of +-1."""
+    scores, traces = Scores(0.0, 0.0, 0.0, 0.0), population.traces(0.0)
+    smaller = float(labels.shares[1])
+    return ClassificationPrediction(
+        test_error=smaller,
+        train_error=smaller,
+        test_loss=2.0 * smaller,
+        train_loss=2.0 * smaller,
+        estimator_norm_squared=0.0,
+        mean_margin=0.0,
+        score_variance=0.0,
+        proximal=0.0,
+        intercept=labels.intercept(loss, scores),
+        outer_ridge=0.0,
+        df1=traces.df1,
+        df2=traces.df2,
+        status="converged",
+        residual=0.0,
+        iterations=0,
+    )
