@@ -12,11 +12,11 @@ from theory.classification.hinge import HardMargin, Hinge
 from theory.classification.labels import Labels, MixtureLabels, Scores
 from theory.classification.loss import Loss
 from theory.classification.losses import Square
+from theory.classification.ridge import ridge_of
 from theory.classification.separability import separability
 from theory.classification.teacher import TeacherLabels
 from theory.covariance import InadmissibleProblem
 from theory.equivalents.population import Population, Traces
-from theory.solvers.increasing import Root, solve_increasing
 
 RESIDUAL_TOLERANCE = 1e-6
 QUADRATURE_TOLERANCE = 1e-9
@@ -24,8 +24,6 @@ ENERGY_TOLERANCE = 1e-8
 PROX_TOLERANCE = 1e-10
 REACH = 10.0
 """Standard deviations over which the proximal operator is checked."""
-THRESHOLD_TOLERANCE = 1e-12
-"""Sizes that agree to this relative accuracy are the same size: counts such as d * weight carry rounding."""
 
 Status = Literal["converged", "divergent", "not_converged"]
 
@@ -127,24 +125,15 @@ def _least_squares(
     population: Population, labels: Labels, loss: Square, n_samples: float, penalty: float
 ) -> ClassificationPrediction:
     """Ridge regression on the labels, in closed form but for the ridge."""
-    surplus = n_samples - population.rank
-    at_threshold = abs(surplus) <= THRESHOLD_TOLERANCE * n_samples
-    if penalty == 0.0 and (surplus > 0.0 or at_threshold):
-        root = Root(0.0, 0.0, 0, converged=True)
-    else:
-        root = _ridge(population, n_samples, penalty)
-    traces = population.traces(root.ridge)
-    unpenalised = 0.0 if surplus < 0.0 or at_threshold else surplus / n_samples
-    curvature = penalty / root.ridge if penalty > 0.0 else unpenalised
-    # 1 - df2 / n without cancellation.
-    free = curvature + root.ridge * traces.df_norm / n_samples
+    found = ridge_of(population, n_samples, penalty)
+    traces, curvature = found.traces, found.curvature
     moments = labels.square_moments(traces.coupling)
     mean_margin = moments.pull * traces.coupling
     # T - kappa T' of the theory of least squares, and the test loss, twice.
     unfitted = moments.squared + moments.pull**2 * traces.coupling_variance
-    if free == 0.0 or not isfinite(mean_margin + unfitted):
-        return _infinite(root.ridge, traces, iterations=root.iterations)
-    squared = unfitted / free
+    if found.free == 0.0 or not isfinite(mean_margin + unfitted):
+        return _infinite(found.ridge, traces, iterations=found.iterations)
+    squared = unfitted / found.free
     variance = moments.pull**2 * traces.coupling_variance + squared * traces.df2 / n_samples
     proximal = traces.df1 / (n_samples * curvature) if curvature > 0.0 else inf
     scores = Scores(mean_margin, sqrt(variance), proximal, moments.offset)
@@ -158,26 +147,13 @@ def _least_squares(
         score_variance=variance,
         proximal=proximal,
         intercept=labels.intercept(loss, scores),
-        outer_ridge=root.ridge,
+        outer_ridge=found.ridge,
         df1=traces.df1,
         df2=traces.df2,
-        status="converged" if root.converged else "not_converged",
-        residual=root.residual,
-        iterations=root.iterations,
+        status="converged" if found.converged else "not_converged",
+        residual=found.residual,
+        iterations=found.iterations,
     )
-
-
-def _ridge(population: Population, n_samples: float, penalty: float) -> Root:
-    """Solve ``penalty = kappa (1 - df1 / n)``; without a penalty, ``df1 = n``."""
-
-    def function(ridge: float) -> tuple[float, float]:
-        traces = population.traces(ridge)
-        if penalty == 0.0:
-            return 1.0 - traces.df1 / n_samples, ridge * traces.df_norm / n_samples
-        left = 1.0 - traces.df1 / n_samples
-        return ridge * left, ridge * (left + ridge * traces.df_norm / n_samples)
-
-    return solve_increasing(function, penalty, start=penalty + population.trace / n_samples, vanishing=False)
 
 
 def _read(problem: FixedPoint, solution: Solution, *, interpolates: bool = False) -> ClassificationPrediction:
