@@ -9,7 +9,7 @@
 * Spectra: :mod:`theory.covariance`; targets on them: :mod:`theory.target`.
 * Activations and their Gaussian averages: :mod:`theory.activations`.
 * Equivalents, from features and regime to what square loss sees: :mod:`theory.equivalents`.
-* Learners, from an equivalent to errors: :mod:`theory.learners`.
+* Learners, from an equivalent to errors: :mod:`theory.learners`; convex losses on classes: :mod:`theory.classification`.
 * Functionals, quantities read off either: :mod:`theory.functionals`.
 * Solvers, shared by all of them: :mod:`theory.solvers`.
 """
@@ -33,6 +33,7 @@ from theory.equivalents.random_fourier import random_fourier
 from theory.equivalents.sphere import sphere_modes
 from theory.equivalents.wide_networks import ConjugateKernel, NeuralTangentKernel
 from theory.functionals.optimal_penalty import OptimalPenalty, optimal_penalty
+from theory.learners.committee import CommitteePrediction, TeacherNetwork, TwoLayerStudent, predict_committee
 from theory.learners.gradient_methods import (
     GradientPrediction,
     largest_step_size,
@@ -40,6 +41,8 @@ from theory.learners.gradient_methods import (
     predict_gradient_flow,
 )
 from theory.learners.ridge import RidgePrediction, predict_ridge
+from theory.learners.sgd import SgdPrediction, predict_sgd
+from theory.learners.single_index import SingleIndexPrediction, predict_single_index
 from theory.modes import Modes
 from theory.solvers.effective_ridge import EffectiveRidge, solve_effective_ridge
 
@@ -48,6 +51,7 @@ SOLVER_VERSION = "3"
 
 __all__ = [
     "SOLVER_VERSION",
+    "CommitteePrediction",
     "ConjugateKernel",
     "EffectiveRidge",
     "Equivalent",
@@ -66,16 +70,23 @@ __all__ = [
     "RandomLayer",
     "Rbf",
     "RidgePrediction",
+    "SgdPrediction",
+    "SingleIndexPrediction",
     "Spectrum",
+    "TeacherNetwork",
+    "TwoLayerStudent",
     "activations",
     "covariance",
     "kernel_features",
     "largest_step_size",
     "linear_modes",
     "optimal_penalty",
+    "predict_committee",
     "predict_gradient_descent",
     "predict_gradient_flow",
     "predict_ridge",
+    "predict_sgd",
+    "predict_single_index",
     "random_features",
     "random_fourier",
     "solve_effective_ridge",

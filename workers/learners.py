@@ -5,6 +5,7 @@ from typing import Any
 import theory
 from api_schemas.prediction import PredictionRequest
 from theory.classification.convex import predict_classifier
+from theory.classification.discriminant import predict_discriminant
 from theory.classification.losses import Hinge, Logistic, Square
 from theory.classification.separability import separability
 from theory.equivalents.point import phase_of
@@ -202,8 +203,6 @@ def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
 
 def lda(request: PredictionRequest, built: Built) -> Answer:
     """Regularised linear discriminant analysis of a mixture."""
-    from theory.classification.discriminant import predict_discriminant
-
     learner: Any = request.model.learner
     regime: Any = request.regime
     population: Any = _classes(built).population
