@@ -37,12 +37,16 @@ def _leaky_relu(xp: Any, activation: Any, u: Any) -> Any:
     return xp.where(u > 0.0, u, activation.negative_slope * u)
 
 
-def _sigmoid(xp: Any, _: Any, u: Any) -> Any:
+def sigmoid(u: Any) -> Any:
+    """Return ``1 / (1 + exp(-u))``, elementwise."""
+    xp = array_api_compat.array_namespace(u)
     decay = xp.exp(-xp.abs(u))
     return xp.where(u < 0.0, decay, xp.ones_like(u)) / (1.0 + decay)
 
 
-def _softplus(xp: Any, _: Any, u: Any) -> Any:
+def softplus(u: Any) -> Any:
+    """Return ``log(1 + exp(u))``, elementwise."""
+    xp = array_api_compat.array_namespace(u)
     return xp.where(u > 0.0, u, xp.zeros_like(u)) + xp.log1p(xp.exp(-xp.abs(u)))
 
 
@@ -58,8 +62,8 @@ FUNCTIONS: MappingProxyType[str, Callable[[Any, Any, Any], Any]] = MappingProxyT
         "erf": lambda _xp, _phi, u: erf(u),
         "tanh": lambda xp, _phi, u: xp.tanh(u),
         "gelu": lambda _xp, _phi, u: u * normal_distribution(u),
-        "sigmoid": _sigmoid,
-        "softplus": _softplus,
+        "sigmoid": lambda _xp, _phi, u: sigmoid(u),
+        "softplus": lambda _xp, _phi, u: softplus(u),
         "sin": lambda xp, _phi, u: xp.sin(u),
         "cos": lambda xp, _phi, u: xp.cos(u),
         "abs": lambda xp, _phi, u: xp.abs(u),

@@ -26,6 +26,11 @@ class Features(Protocol):
         """Return the features, shape ``(n, N)``, of inputs of shape ``(n, d)``, in their namespace."""
 
 
+def is_linear(features: object) -> bool:
+    """Whether features are linear in the inputs, so that a read-out of theirs amounts to weights on the inputs."""
+    return hasattr(features, "pull_back")
+
+
 @dataclass(frozen=True, kw_only=True)
 class LinearFeatures:
     """The inputs themselves."""

@@ -1,6 +1,7 @@
 """Gaussian inputs with a linear target, and a nonlinear part that stays out of reach."""
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,7 @@ class GaussianRegime:
     nonlinear_variance: float = 0.0
     mean: float = 0.0
     tail_trace: float = 0.0
+    metric: ClassVar[Literal["squared_error"]] = "squared_error"
 
     def __post_init__(self) -> None:
         eigenvalues, energies = np.asarray(self.eigenvalues, float), np.asarray(self.energies, float)

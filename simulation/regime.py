@@ -1,15 +1,24 @@
-"""What a regime is at finite size: something that draws inputs and the target's values on them."""
+"""What a regime is at finite size: something that draws inputs, and what decides the labels on them."""
 
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from simulation.scores import ScoreLaw
 
 Array = npt.NDArray[np.float64]
 
 
 class Target(Protocol):
-    """The noiseless target of one replicate.
+    """What one replicate is to learn."""
+
+    def draw(self, generator: np.random.Generator, count: int) -> tuple[Array, Array]:
+        """Draw inputs, shape ``(count, d)``, and on each the label without noise, or the chance that a class is +1."""
+
+
+class NumberTarget(Target, Protocol):
+    """A function with values that are numbers.
 
     Attributes:
         weights: of its linear part on the inputs, shape ``(d,)``; None where the inputs have no covariance of their own.
@@ -21,19 +30,46 @@ class Target(Protocol):
     constant: float
     orthogonal_variance: float
 
-    def draw(self, generator: np.random.Generator, count: int) -> tuple[Array, Array]:
-        """Draw inputs, shape ``(count, d)``, and the target's values on them, shape ``(count,)``."""
+
+class ClassTarget(Target, Protocol):
+    """Two classes."""
+
+    def score_laws(self, weights: Any) -> list[ScoreLaw]:
+        """Return the law of ``weights . x``, one or more parts whose shares add up to 1."""
 
 
 class Regime(Protocol):
-    """What :mod:`simulation.ridge` asks of a regime."""
+    """What :mod:`simulation.problem` asks of a regime.
 
-    noise_variance: float
-    tail_trace: float
+    Attributes:
+        metric: how the test error is measured, and so whether labels are numbers or classes, +-1.
+        noise_variance: of the labels, where they are numbers.
+        tail_trace: trace of infinitely many further directions of vanishing variance.
+    """
+
+    @property
+    def metric(self) -> Literal["squared_error", "misclassification"]:
+        """Measure of the test error."""
+
+    @property
+    def noise_variance(self) -> float:
+        """Variance of the noise."""
+
+    @property
+    def tail_trace(self) -> float:
+        """Trace of the tail."""
 
     @property
     def n_features(self) -> int:
         """Number d of inputs."""
 
-    def target(self, generator: np.random.Generator) -> Target:
-        """Draw what one replicate keeps for training and test."""
+    def target(self, generator: np.random.Generator) -> Any:
+        """Draw what one replicate keeps for training and test: a number or a class target."""
+
+
+def observed(regime: Regime, generator: np.random.Generator, values: Array) -> Array:
+    """Draw the labels: numbers with noise, or classes by their chances."""
+    if regime.metric == "squared_error":
+        labels: Array = values + np.sqrt(regime.noise_variance) * generator.standard_normal(values.size)
+        return labels
+    return np.where(generator.random(values.size) < values, 1.0, -1.0)

@@ -1,7 +1,7 @@
 """Inputs uniform on a sphere, with a target of given energy on each degree of polynomials."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ class SphereRegime:
     degree_energies: npt.ArrayLike
     noise_variance: float = 0.0
     tail_trace: ClassVar[float] = 0.0
+    metric: ClassVar[Literal["squared_error"]] = "squared_error"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_features", whole("n_features", self.n_features, least=3))

@@ -1,169 +1,37 @@
-"""Every kind of features, kernel and regime on the wire, within its standard error of training at finite size.
-
-As for linear models, the allowance beside the standard error is not fitted to the draws: it is what the theory itself
-changes by when two samples are taken away, and one part in n.
-"""
+"""Every kind of features, kernel and regime on the wire, within its standard error of training at finite size."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-import theory
-from api_schemas.prediction import PredictionRequest
-from simulation import (
-    ConjugateKernel,
-    Exponential,
-    GaussianRegime,
-    InfiniteLayer,
-    Laplace,
-    Layer,
-    LinearFeatures,
-    Moments,
-    Polynomial,
-    RandomFeatures,
-    RandomFourier,
-    RandomProjection,
-    Rbf,
-    RidgeProblem,
-    SphereRegime,
-    TangentKernel,
-    directions,
-    simulate,
+from tests.simulation.finite_size import (
+    STANDARD_ERRORS,
+    TWO_ATOMS,
+    Request,
+    assert_agreement,
+    infinite,
+    kernel,
+    layer,
+    network,
+    predicted,
+    problem_of,
+    regression,
+    simulated,
+    standard_errors_off,
 )
-from theory.activations import Activation, activation
-from workers.predictions import predict
+from tests.simulation.finite_size import case as trained
 
-QUANTITIES = ("test_error", "train_error", "excess_risk", "estimator_norm_squared")
-SEEDS = (0, 1, 2)
 REPLICATES = 20
-N_TEST = 500
-"""Fresh inputs a replicate: about as much scatter as its training set brings, at a bearable cost for kernels."""
-STANDARD_ERRORS = 3.5
 
-Request = dict[str, Any]
-
-
-# From the wire to a problem of finite size.
-
-
-def activation_of(part: Any) -> Activation:
-    if isinstance(part, str):
-        return activation(part)
-    return activation(part.kind, **{name: value for name, value in part.__dict__.items() if name != "kind"})
-
-
-def layers_of(layers: list[Any], row: type) -> list[Any]:
-    return [row(**{**layer.__dict__, "activation": activation_of(layer.activation)}) for layer in layers]
-
-
-def features_of(features: Any) -> Any:
-    part = features.kernel if features.kind == "kernel" else features
-    rows = {
-        "linear": LinearFeatures,
-        "random_features": RandomFeatures,
-        "random_fourier": RandomFourier,
-        "random_projection": RandomProjection,
-        "rbf": Rbf,
-        "polynomial": Polynomial,
-        "laplace": Laplace,
-        "exponential": Exponential,
-        "ck": ConjugateKernel,
-        "ntk": TangentKernel,
-    }
-    fields = {name: value for name, value in part.__dict__.items() if name != "kind"}
-    if "layers" in fields:
-        fields["layers"] = layers_of(part.layers, InfiniteLayer if features.kind == "kernel" else Layer)
-    return rows[part.kind](**fields)
-
-
-def regime_of(regime: Any) -> GaussianRegime | SphereRegime:
-    if regime.kind == "sphere":
-        return SphereRegime(
-            n_features=regime.n_features,
-            degree_energies=regime.degree_energies,
-            noise_variance=regime.noise_variance,
-        )
-    if regime.kind == "eigenspectrum":
-        counts = np.asarray(regime.multiplicities, int)
-        return GaussianRegime(
-            eigenvalues=np.repeat(regime.eigenvalues, counts),
-            energies=np.repeat(np.asarray(regime.energies) / counts, counts),
-            noise_variance=regime.noise_variance,
-            tail_trace=regime.tail_trace,
-        )
-    covariance, target = regime.covariance, regime.target
-    parameters = {name: value for name, value in covariance.__dict__.items() if name != "kind"}
-    spectrum = getattr(theory.covariance, covariance.kind)(regime.n_features, **parameters)
-    alignment = {name: value for name, value in target.alignment.__dict__.items() if name != "kind"}
-    shares = getattr(theory.target, target.alignment.kind)(
-        spectrum, signal_variance=target.signal_variance, **alignment
-    )
-    eigenvalues, energies = directions(spectrum, shares)
-    return GaussianRegime(
-        eigenvalues=eigenvalues,
-        energies=energies,
-        noise_variance=regime.noise_variance,
-        nonlinear_variance=target.nonlinear_variance,
-        mean=target.mean,
-    )
-
-
-def problem_of(request: Request) -> RidgeProblem:
-    valid = PredictionRequest.model_validate(request)
-    return RidgeProblem(
-        regime=regime_of(valid.regime),
-        features=features_of(valid.model.features),
-        n_samples=valid.regime.n_samples,
-        penalty=valid.model.learner.penalty,
-        fit_intercept=valid.model.fit_intercept,
-    )
-
-
-# Requests, briefly.
-
-TWO_ATOMS = {"kind": "discrete", "eigenvalues": [0.5, 2.0], "weights": [0.6, 0.4]}
 SLOW_POWER_LAW = {"kind": "power_law", "exponent": 0.3}
 CORRELATED = {"kind": "ar1", "correlation": 0.5}
 
 
-def regression(
-    n_samples: int, n_features: int = 150, covariance: Request | None = None, noise_variance: float = 0.2, **target: Any
-) -> Request:
-    regime: Request = {
-        "kind": "regression",
-        "n_samples": n_samples,
-        "n_features": n_features,
-        "noise_variance": noise_variance,
-        "target": {"signal_variance": 1.0, **target},
-    }
-    return regime | ({"covariance": covariance} if covariance else {})
-
-
-def layer(kind: Any, width: int, weight_variance: float = 1.0, bias_variance: float = 0.0) -> Request:
-    return infinite(kind, weight_variance, bias_variance) | {"width": width}
-
-
-def infinite(kind: Any, weight_variance: float = 1.0, bias_variance: float = 0.0) -> Request:
-    return {"activation": kind, "weight_variance": weight_variance, "bias_variance": bias_variance}
-
-
-def network(*layers: Request) -> Request:
-    return {"kind": "random_features", "layers": list(layers)}
-
-
-def kernel(kind: str, **parameters: Any) -> Request:
-    return {"kind": "kernel", "kernel": {"kind": kind, **parameters}}
-
-
 def case(features: Request, regime: Request, penalty: float, *, fit_intercept: bool = False) -> Request:
-    learner = {"kind": "ridge", "penalty": penalty}
-    return {
-        "model": {"features": features, "learner": learner, "fit_intercept": fit_intercept},
-        "regime": regime,
-    }
+    return trained(features, regime, {"kind": "ridge", "penalty": penalty}, fit_intercept=fit_intercept)
 
 
 def sphere(n_samples: int, n_features: int, *energies: float, noise_variance: float = 0.05) -> Request:
@@ -278,37 +146,9 @@ CASES = {
 }
 
 
-def predicted(request: Request, fewer: int = 0) -> dict[str, float]:
-    regime = request["regime"]
-    changed = {**request, "regime": {**regime, "n_samples": regime["n_samples"] - fewer}}
-    answer = predict(PredictionRequest.model_validate(changed))
-    assert answer.status == "converged"
-    return {quantity: getattr(answer, quantity) for quantity in QUANTITIES}
-
-
-def simulated(request: Request, replicates: int = REPLICATES) -> dict[str, Moments]:
-    totals = dict.fromkeys(QUANTITIES, Moments())
-    for seed in SEEDS:
-        samples = simulate(problem_of(request), replicates=replicates, seed=seed, n_test=N_TEST)
-        totals = {name: totals[name].merge(Moments.of(getattr(samples, name))) for name in QUANTITIES}
-    return totals
-
-
-def standard_errors_off(request: Request, quantity: str, moments: Moments) -> float:
-    """Distance from theory to simulation beyond the allowance, in standard errors; its sign that of the simulation's."""
-    value, fewer = predicted(request)[quantity], predicted(request, fewer=2)[quantity]
-    allowance = abs(fewer - value) + abs(value) / request["regime"]["n_samples"]
-    gap = moments.mean - value
-    # Residuals of an interpolator are rounding, where the theory says 0.
-    return float(np.sign(gap) * max(abs(gap) - allowance - 1e-20, 0.0) / moments.standard_error)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_theory_is_within_its_standard_error(name: str) -> None:
-    request = CASES[name]
-    for quantity, moments in simulated(request).items():
-        off = standard_errors_off(request, quantity, moments)
-        assert abs(off) <= STANDARD_ERRORS, f"{quantity}: {moments.mean} for {predicted(request)[quantity]}"
+    assert_agreement(CASES[name], REPLICATES)
 
 
 def test_every_kind_has_its_case() -> None:
@@ -356,7 +196,7 @@ def train_error_norm_by_norm(request: Request, row: InnerProductKernel) -> float
     eigenvalues, energies = np.asarray(problem.regime.eigenvalues), np.asarray(problem.regime.energies)
     n, q, noise = problem.n_samples, float(np.mean(eigenvalues)), problem.regime.noise_variance
     u = np.random.default_rng(0).standard_normal((20_000, eigenvalues.size)) ** 2 @ eigenvalues / np.sum(eigenvalues)
-    c = n * problem.penalty + row.profile(q * u) - row.value - row.slope * q * u
+    c = n * problem.learner.penalty + row.profile(q * u) - row.value - row.slope * q * u
     xi = row.slope * eigenvalues / eigenvalues.size
 
     def excess(log_kappa: float) -> float:
@@ -369,7 +209,7 @@ def train_error_norm_by_norm(request: Request, row: InnerProductKernel) -> float
     spread = kappa**2 * np.sum(kept**2) * n
     bias = np.sum(energies * (1.0 - kept) ** 2)
     risk = (bias + spread * noise * np.mean(u / squares)) / (1.0 - spread * np.mean(u * u / squares))
-    return float((n * problem.penalty) ** 2 * np.mean((noise + u * risk) / squares))
+    return float((n * problem.learner.penalty) ** 2 * np.mean((noise + u * risk) / squares))
 
 
 @pytest.mark.parametrize("name", UNBOUNDED)
@@ -378,7 +218,7 @@ def test_kernels_that_grow_with_the_norm_leave_more_train_error(name: str) -> No
     # convex in it: the limit is some 10 % low at d = 150. Keeping each input's length accounts for that; on the sphere,
     # where there is nothing to keep, the limit itself agrees.
     request, row = UNBOUNDED[name]
-    measured = simulated(request)
+    measured = simulated(request, REPLICATES)
     for quantity in ("test_error", "excess_risk", "estimator_norm_squared"):
         assert abs(standard_errors_off(request, quantity, measured[quantity])) <= STANDARD_ERRORS
     train = measured["train_error"]
@@ -400,8 +240,8 @@ def test_even_activations_do_better_than_the_limit_at_a_low_effective_rank() -> 
     # The length of an input fluctuates by 40 % there, which an even activation turns into a feature; what is linear in
     # the inputs, and what noise is, no longer part as the Gaussian equivalent has it. Odd activations do not mind.
     request = low_rank("relu", "abs")
-    test_error, value = simulated(request, replicates=60)["test_error"], predicted(request)["test_error"]
+    test_error, value = simulated(request, 60)["test_error"], predicted(request)["test_error"]
     assert (test_error.mean - value) / test_error.standard_error < -STANDARD_ERRORS
     assert test_error.mean / value > 0.95
     odd = low_rank("erf", "sin")
-    assert abs(standard_errors_off(odd, "test_error", simulated(odd)["test_error"])) <= STANDARD_ERRORS
+    assert abs(standard_errors_off(odd, "test_error", simulated(odd, REPLICATES)["test_error"])) <= STANDARD_ERRORS

@@ -3,27 +3,28 @@
 import array_api_strict
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn import linear_model
 
 from simulation import (
     GaussianRegime,
     LinearFeatures,
     Moments,
-    RidgeProblem,
-    RidgeSamples,
+    Problem,
+    Ridge,
+    Samples,
     draw_training_set,
-    fit_ridge,
+    fit,
     simulate,
 )
 
 QUANTITIES = ("test_error", "excess_risk", "train_error", "estimator_norm_squared")
 
 
-def linear(regime: GaussianRegime, **training: float) -> RidgeProblem:
-    return RidgeProblem(regime=regime, features=LinearFeatures(), **training)
+def linear(regime: GaussianRegime, penalty: float, **training: float) -> Problem:
+    return Problem(regime=regime, features=LinearFeatures(), learner=Ridge(penalty=penalty), **training)
 
 
-def power_law(n_features: int = 40, **others: float) -> RidgeProblem:
+def power_law(n_features: int = 40, **others: float) -> Problem:
     index = np.arange(1.0, n_features + 1.0)
     regime = GaussianRegime(
         eigenvalues=index**-1.5, energies=index**-2.0, noise_variance=0.1, nonlinear_variance=0.2, mean=1.5
@@ -55,8 +56,10 @@ def test_scikit_learn_trains_the_same_weights(n_samples: int, penalty: float, fi
     problem = power_law(n_samples=n_samples)
     drawn = draw_training_set(problem, seed=1, replicate=0)
     inputs, labels = drawn.inputs, drawn.labels
-    weights, intercept = fit_ridge(inputs, labels, penalty=penalty, fit_intercept=fit_intercept)
-    reference = Ridge(alpha=n_samples * penalty, fit_intercept=fit_intercept, solver="svd").fit(inputs, labels)
+    weights, intercept = fit(Ridge(penalty=penalty), inputs, labels, fit_intercept=fit_intercept)
+    reference = linear_model.Ridge(alpha=n_samples * penalty, fit_intercept=fit_intercept, solver="svd").fit(
+        inputs, labels
+    )
     np.testing.assert_allclose(weights, reference.coef_, rtol=1e-8, atol=1e-8 * np.abs(reference.coef_).max())
     np.testing.assert_allclose(intercept, reference.intercept_, rtol=1e-8, atol=1e-9)
 
@@ -66,8 +69,8 @@ def test_scikit_learn_trains_the_same_weights(n_samples: int, penalty: float, fi
 def test_no_penalty_is_least_squares_of_least_norm(n_samples: int, fit_intercept: bool) -> None:
     drawn = draw_training_set(power_law(n_samples=n_samples), seed=1, replicate=0)
     inputs, labels = drawn.inputs, drawn.labels
-    weights, intercept = fit_ridge(inputs, labels, penalty=0.0, fit_intercept=fit_intercept)
-    reference = LinearRegression(fit_intercept=fit_intercept).fit(inputs, labels)
+    weights, intercept = fit(Ridge(penalty=0.0), inputs, labels, fit_intercept=fit_intercept)
+    reference = linear_model.LinearRegression(fit_intercept=fit_intercept).fit(inputs, labels)
     np.testing.assert_allclose(weights, reference.coef_, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(intercept, reference.intercept_, rtol=1e-9, atol=1e-12)
 
@@ -77,9 +80,9 @@ def test_repeated_inputs_do_no_harm(penalty: float) -> None:
     rng = np.random.default_rng(0)
     half = rng.standard_normal((10, 6))
     inputs, labels = np.vstack([half, half]), rng.standard_normal(20)
-    weights, _ = fit_ridge(inputs[:, [0, 0, 1]], labels, penalty=penalty, fit_intercept=True)
+    weights, _ = fit(Ridge(penalty=penalty), inputs[:, [0, 0, 1]], labels, fit_intercept=True)
     np.testing.assert_allclose(weights[0], weights[1], rtol=1e-8)
-    constant, level = fit_ridge(np.ones((5, 2)), np.arange(5.0), penalty=penalty, fit_intercept=True)
+    constant, level = fit(Ridge(penalty=penalty), np.ones((5, 2)), np.arange(5.0), fit_intercept=True)
     assert (constant.tolist(), float(level)) == ([0.0, 0.0], 2.0)
 
 
@@ -101,14 +104,14 @@ def test_the_test_error_is_that_of_fresh_data() -> None:
     samples = simulate(problem, replicates=1, seed=2)
     drawn = draw_training_set(problem, seed=2, replicate=0)
     inputs, labels = drawn.inputs, drawn.labels
-    weights, intercept = fit_ridge(inputs, labels, penalty=problem.penalty, fit_intercept=True)
+    weights, intercept = fit(problem.learner, inputs, labels, fit_intercept=True)
     fresh = draw_training_set(power_law(n_samples=200_000), seed=9, replicate=0)
     squares = (fresh.labels - fresh.inputs @ weights - intercept) ** 2
     assert abs(z_score(squares, samples.test_error[0])) < 4
     np.testing.assert_allclose(samples.test_error - samples.excess_risk, 0.1, rtol=1e-12)
 
 
-def isotropic(n_samples: int, *, mean: float = 0.0, fit_intercept: bool = False) -> RidgeProblem:
+def isotropic(n_samples: int, *, mean: float = 0.0, fit_intercept: bool = False) -> Problem:
     regime = GaussianRegime(eigenvalues=np.ones(40), energies=np.full(40, 1 / 40), noise_variance=0.5, mean=mean)
     return linear(regime, n_samples=n_samples, penalty=0.0, fit_intercept=fit_intercept)
 
@@ -142,5 +145,5 @@ def test_fields_are_arrays_whatever_was_given() -> None:
     np.testing.assert_array_equal(regime.target(np.random.default_rng(0)).weights, [0.5, 0.0])
     problem = linear(regime, n_samples=3, penalty=1)
     samples = simulate(problem, replicates=2, seed=0)
-    assert isinstance(samples, RidgeSamples)
+    assert isinstance(samples, Samples)
     assert all(getattr(samples, name).shape == (2,) for name in QUANTITIES)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import theory
-from simulation import GaussianRegime, LinearFeatures, Moments, RidgeProblem, directions, simulate
+from simulation import GaussianRegime, LinearFeatures, Moments, Problem, Ridge, directions, simulate
 
 QUANTITIES = ("test_error", "excess_risk", "train_error", "estimator_norm_squared")
 
@@ -78,11 +78,11 @@ def test_theory_is_within_its_standard_error(name: str) -> None:
     regime = GaussianRegime(
         eigenvalues=eigenvalues, energies=energies, noise_variance=problem.noise_variance, **options
     )
-    finite = RidgeProblem(
+    finite = Problem(
         regime=regime,
         features=LinearFeatures(),
+        learner=Ridge(penalty=problem.penalty),
         n_samples=problem.n_samples,
-        penalty=problem.penalty,
         fit_intercept=fit_intercept,
     )
     samples = simulate(finite, replicates=150, seed=0)

@@ -11,17 +11,19 @@ from simulation import (
     ConjugateKernel,
     Exponential,
     GaussianRegime,
+    Hinge,
     InfiniteLayer,
     Laplace,
     Layer,
     LinearFeatures,
     Moments,
     Polynomial,
+    Problem,
     RandomFeatures,
     RandomFourier,
     RandomProjection,
     Rbf,
-    RidgeProblem,
+    Ridge,
     SphereRegime,
     TangentKernel,
     draw_training_set,
@@ -52,9 +54,9 @@ def gaussian(**others: float) -> GaussianRegime:
     return GaussianRegime(eigenvalues=INDEX**-0.5, energies=INDEX**-1.0, **fields)
 
 
-def problem(name: str = "linear", regime: object = None, **others: float) -> RidgeProblem:
-    fields = {"n_samples": 40, "penalty": 1e-2} | others
-    return RidgeProblem(regime=regime or gaussian(), features=FEATURES[name], **fields)
+def problem(name: str = "linear", regime: object = None, penalty: float = 1e-2, **others: float) -> Problem:
+    fields = {"n_samples": 40, "learner": Ridge(penalty=penalty)} | others
+    return Problem(regime=regime or gaussian(), features=FEATURES[name], **fields)
 
 
 def z_score(values: np.ndarray, expected: float) -> float:
@@ -122,7 +124,7 @@ def test_a_kernel_with_an_intercept_ignores_the_mean_of_the_labels() -> None:
 def test_a_kernel_of_low_rank_is_least_squares_without_a_penalty() -> None:
     # The polynomial kernel of degree 1 without offset is linear regression on the inputs / sqrt(d).
     regime = gaussian(nonlinear_variance=0.0, mean=0.0)
-    kernel = RidgeProblem(regime=regime, features=Polynomial(degree=1, offset=0.0), n_samples=60, penalty=0.0)
+    kernel = Problem(regime=regime, features=Polynomial(degree=1, offset=0.0), learner=Ridge(penalty=0.0), n_samples=60)
     linear = replace(kernel, features=LinearFeatures())
     by_kernel, by_weights = (simulate(one, replicates=3, seed=0, n_test=20) for one in (kernel, linear))
     np.testing.assert_allclose(by_kernel.train_error, by_weights.train_error, rtol=1e-9)
@@ -134,9 +136,9 @@ def test_exact_errors_are_those_of_fresh_data(fit_intercept: bool) -> None:
     # A single layer of linear neurons is a projection up to sqrt(d), and is measured on fresh inputs.
     regime = gaussian()
     common = {"regime": regime, "n_samples": 40, "fit_intercept": fit_intercept}
-    exact = RidgeProblem(features=RandomProjection(width=20), penalty=0.3, **common)
+    exact = Problem(features=RandomProjection(width=20), learner=Ridge(penalty=0.3), **common)
     neurons = RandomFeatures(layers=[Layer(activation=activation("linear"), width=20)])
-    fresh = RidgeProblem(features=neurons, penalty=0.3 / 30, **common)
+    fresh = Problem(features=neurons, learner=Ridge(penalty=0.3 / 30), **common)
     one, other = simulate(exact, replicates=200, seed=1), simulate(fresh, replicates=200, seed=1)
     np.testing.assert_allclose(one.train_error, other.train_error, rtol=1e-8)
     assert abs(z_score(one.test_error - other.test_error, 0.0)) < 4
@@ -169,11 +171,11 @@ def test_a_target_on_the_sphere_that_only_has_a_mean_is_learned_by_an_intercept(
 
 def test_a_linear_target_on_the_sphere_is_that_of_random_weights() -> None:
     # Least squares on the sphere's inputs: the error does not know the direction of the target.
-    trained = RidgeProblem(
+    trained = Problem(
         regime=SphereRegime(n_features=20, degree_energies=[0.0, 1.0], noise_variance=0.5),
         features=LinearFeatures(),
+        learner=Ridge(penalty=0.0),
         n_samples=400,
-        penalty=0.0,
     )
     samples = simulate(trained, replicates=200, seed=0)
     assert abs(z_score(samples.train_error, 0.5 * (1 - 20 / 400))) < 4
@@ -183,11 +185,14 @@ def test_a_linear_target_on_the_sphere_is_that_of_random_weights() -> None:
     ("change", "message"),
     [
         ({"n_samples": 2.5}, r"n_samples must be a whole number, at least 1, got 2\.5"),
-        ({"penalty": -1.0}, "penalty must be finite and at least 0"),
         ({"features": Rbf(), "regime": gaussian(tail_trace=2.0)}, "a tail of trace 2 is seen by linear .* not by Rbf"),
+        (
+            {"learner": Hinge(penalty=1.0)},
+            "Hinge needs labels that are classes, and those of GaussianRegime are numbers",
+        ),
     ],
 )
 def test_inadmissible_problems_say_which_rule_they_break(change: dict[str, object], message: str) -> None:
-    fields = {"regime": gaussian(), "features": LinearFeatures(), "n_samples": 5, "penalty": 0.1} | change
+    fields = {"regime": gaussian(), "features": LinearFeatures(), "n_samples": 5, "learner": Ridge(penalty=0.1)}
     with pytest.raises(InadmissibleProblem, match=message):
-        RidgeProblem(**fields)
+        Problem(**(fields | change))

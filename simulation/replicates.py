@@ -1,0 +1,71 @@
+"""Replicates of a problem: each drawn from a stream of its own, trained and measured."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import numpy.typing as npt
+
+from simulation.measures import measure
+from simulation.problem import Problem, draw_training_set
+from simulation.training import train
+
+Array = npt.NDArray[np.float64]
+
+N_TEST = 1000
+"""Fresh inputs on which each replicate is tested where its features are not linear in the inputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """What each replicate measured; arrays of shape ``(replicates,)`` in the order of the replicates.
+
+    Attributes:
+        test_error: mean squared error against a fresh noisy label; for classes, the rate of misclassification.
+        train_error: the same on the training set, without the penalty.
+        estimator_norm_squared: ``||theta||^2``, for a kernel the squared norm in its Hilbert space; the intercept left out.
+        excess_risk: ``test_error - noise_variance``; None for classes.
+        test_loss, train_loss: mean loss, without the penalty; None for numbers, and where the learner has no loss.
+    """
+
+    test_error: Array
+    train_error: Array
+    estimator_norm_squared: Array
+    excess_risk: Array | None = None
+    test_loss: Array | None = None
+    train_loss: Array | None = None
+
+
+def simulate(
+    problem: Problem,
+    *,
+    replicates: int,
+    seed: int,
+    first_replicate: int = 0,
+    n_test: int = N_TEST,
+    xp: Any = np,
+) -> Samples:
+    """Draw, train and measure ``replicates`` independent training sets, each with features and a target of its own.
+
+    Replicate r has its own random stream, keyed by ``(seed, r)`` and drawn by NumPy whatever the namespace: it comes
+    out the same alone or among others, here or on another machine.
+
+    Args:
+        problem: what to draw and how to train.
+        replicates: how many.
+        seed: nonnegative.
+        first_replicate: number of the first one, to carry on where an earlier call stopped.
+        n_test: fresh inputs a replicate is tested on, against labels without noise or the chances of the classes, where the
+            features are not linear; where they are, the test is exact. The scatter of a finite test set is part of that
+            over replicates.
+        xp: array namespace that does the linear algebra: NumPy, CuPy, or another that follows the array API standard.
+    """
+    # The standard's names also where a library spells some differently.
+    xp = array_api_compat.array_namespace(xp.zeros(1))
+    rows = []
+    for replicate in range(first_replicate, first_replicate + replicates):
+        draw = draw_training_set(problem, seed=seed, replicate=replicate)
+        rows.append(measure(train(problem, draw, xp=xp), problem, draw, n_test=n_test, xp=xp))
+    names = rows[0] if rows else ("test_error", "train_error", "estimator_norm_squared")
+    return Samples(**{name: np.array([row[name] for row in rows], float) for name in names})
