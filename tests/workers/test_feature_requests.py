@@ -7,27 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from api_schemas.prediction import Prediction, PredictionRequest
+from tests.workers.requests import FOURIER, LINEAR, MINIMAL, PROJECTION, REGIME_EXAMPLES, RELU
 from workers.predictions import key_of, predict
 from workers.refusals import Refused, Unsupported
-from workers.registry import FEATURES, REGIMES
+from workers.registry import FEATURES, NUMBERS, builder
 
-RELU = {"kind": "random_features", "layers": [{"activation": "relu", "width": 600}]}
 TANH = {"kind": "random_features", "layers": [{"activation": "tanh", "width": 600}]}
-FOURIER = {"kind": "random_fourier", "frequencies": 300}
-PROJECTION = {"kind": "random_projection", "width": 300}
-LINEAR = {"kind": "linear"}
-MINIMAL: dict[str, Any] = {
-    "linear": LINEAR,
-    "random_features": RELU,
-    "random_fourier": FOURIER,
-    "random_projection": PROJECTION,
-    "kernel": {"kind": "kernel", "kernel": {"kind": "rbf"}},
-}
-REGIME_EXAMPLES: dict[str, Any] = {
-    "regression": {"kind": "regression", "n_samples": 400, "n_features": 300, "noise_variance": 0.1},
-    "eigenspectrum": {"kind": "eigenspectrum", "n_samples": 50, "eigenvalues": [1.0], "energies": [1.0]},
-    "sphere": {"kind": "sphere", "n_samples": 100, "n_features": 24, "degree_energies": [0, 0.5, 0.5]},
-}
 
 
 def kernel(kind: str, **parameters: Any) -> dict[str, Any]:
@@ -52,15 +37,15 @@ def codes(*arguments: Any, **options: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("features", FEATURES)
-@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("regime", NUMBERS)
 def test_every_combination_has_an_answer_or_says_what_has(features: str, regime: str) -> None:
-    if getattr(FEATURES[features], regime) is None:
+    if builder(features, regime) is None:
         with pytest.raises(Unsupported) as caught:
             answer(MINIMAL[features], kind=regime)
         assert caught.value.pointer == "/model/features/kind"
-        for name, row in FEATURES.items():
+        for name in FEATURES:
             listed = caught.value.detail.split("that regime takes ")[1].split(", and these")[0].split(", ")
-            assert (name in listed) == (getattr(row, regime) is not None)
+            assert (name in listed) == (builder(name, regime) is not None)
     else:
         prediction = answer(MINIMAL[features], kind=regime)
         assert prediction.status == "converged"
