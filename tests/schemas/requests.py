@@ -39,6 +39,7 @@ ALIGNMENTS = st.one_of(
 TARGETS = optional(
     signal_variance=NONNEGATIVE, alignment=ALIGNMENTS, nonlinear_variance=NONNEGATIVE, mean=st.floats(-1e50, 1e50)
 )
+REAL = st.floats(-1e50, 1e50)
 LARGE = st.floats(1e-6, 1e6) | st.integers(1, 1000)
 WIDTHS = st.floats(1, 1e12) | st.integers(1, 1000)
 ACTIVATIONS = (
@@ -71,7 +72,19 @@ FEATURES = st.one_of(
     kind("random_fourier", {"frequencies": WIDTHS}, length_scale=LARGE),
     kind("random_projection", {"width": WIDTHS}),
     kind("kernel", {"kernel": KERNELS}),
+    kind(
+        "two_layer",
+        {"hidden_units": st.integers(1, 4)},
+        activation=ACTIVATIONS,
+        weight_variance=LARGE,
+        readout=st.none() | some(REAL),
+        readout_step_size=NONNEGATIVE,
+        initial_variance=NONNEGATIVE,
+        initial_overlaps=st.none() | some(some(REAL)),
+        initial_self_overlaps=st.none() | some(some(REAL)),
+    ),
 )
+MEANS = st.one_of(kind("isotropic"), kind("energies", {"values": some(NONNEGATIVE)}))
 SIZES = st.integers(1, 10**12) | st.floats(0.5, 1e12)
 REGIMES = st.one_of(
     kind(
@@ -93,11 +106,46 @@ REGIMES = st.one_of(
         {"n_samples": SIZES, "n_features": st.integers(3, 10**6), "degree_energies": some(NONNEGATIVE)},
         noise_variance=NONNEGATIVE,
     ),
+    kind(
+        "mixture",
+        {"n_samples": SIZES, "n_features": SIZES},
+        covariance=COVARIANCES,
+        mean_norm=st.floats(0, 1e50),
+        mean_alignment=MEANS,
+        positive_fraction=st.floats(1e-6, 1 - 1e-6),
+    ),
+    kind(
+        "teacher_classification",
+        {"n_samples": SIZES, "n_features": SIZES, "link": st.sampled_from(["sign", "logistic"])},
+        covariance=COVARIANCES,
+        target=TARGETS,
+        noise_variance=NONNEGATIVE,
+    ),
+    kind(
+        "teacher_network",
+        {"n_samples": SIZES, "n_features": SIZES, "hidden_units": st.integers(1, 4)},
+        covariance=COVARIANCES,
+        activation=ACTIVATIONS,
+        weight_variance=LARGE,
+        readout=st.none() | some(REAL),
+        overlaps=st.none() | some(some(REAL)),
+        noise_variance=NONNEGATIVE,
+    ),
+)
+LEARNERS = st.one_of(
+    st.fixed_dictionaries({"penalty": NONNEGATIVE}, optional={"kind": st.just("ridge")}),
+    kind("gradient_flow", {"time": NONNEGATIVE}, penalty=NONNEGATIVE),
+    kind("gradient_descent", {"step_size": POSITIVE, "steps": st.integers(0, 10**9)}, penalty=NONNEGATIVE),
+    kind("sgd", {"step_size": POSITIVE}),
+    kind("logistic", {"penalty": NONNEGATIVE}),
+    kind("hinge", {"penalty": NONNEGATIVE}),
+    kind("lda", {"penalty": NONNEGATIVE}),
 )
 
 
 def requests() -> st.SearchStrategy[Any]:
     """Draw a request that fits the schema, as a client would write it: with or without its defaults."""
-    learner = st.fixed_dictionaries({"penalty": NONNEGATIVE}, optional={"kind": st.just("ridge")})
-    model = st.fixed_dictionaries({"learner": learner}, optional={"features": FEATURES, "fit_intercept": st.booleans()})
+    model = st.fixed_dictionaries(
+        {"learner": LEARNERS}, optional={"features": FEATURES, "fit_intercept": st.booleans()}
+    )
     return st.fixed_dictionaries({"model": model, "regime": REGIMES})
