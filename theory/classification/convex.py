@@ -21,6 +21,7 @@ from theory.equivalents.population import Population, Traces
 RESIDUAL_TOLERANCE = 1e-6
 QUADRATURE_TOLERANCE = 1e-9
 ENERGY_TOLERANCE = 1e-8
+ROUNDING = 1e-14
 PROX_TOLERANCE = 1e-10
 REACH = 10.0
 """Standard deviations over which the proximal operator is checked."""
@@ -93,7 +94,14 @@ def predict_classifier(
 
     Source: see :mod:`theory.classification.fixed_point`.
     """
-    _check(population, labels, n_samples, penalty)
+    with np.errstate(all="ignore"):
+        _check(population, labels, n_samples, penalty)
+        return _predict(population, labels, loss, n_samples, penalty)
+
+
+def _predict(
+    population: Population, labels: MixtureLabels | TeacherLabels, loss: Loss, n_samples: float, penalty: float
+) -> ClassificationPrediction:
     if isinstance(loss, Square):
         return _least_squares(population, labels, loss, n_samples, penalty)
     if penalty == 0.0 and separability(population, labels, n_samples=n_samples).separable:
@@ -220,8 +228,10 @@ def _energy_error(problem: FixedPoint, solution: Solution, norm: float) -> float
     """
     scores, (mean, variance, curvature) = solution.scores, solution.conjugates
     parts = scores.mean_margin * mean + scores.variance * curvature + scores.proximal * variance
-    energy = problem.labels.energy(problem.loss, scores)
-    return abs(energy - problem.penalty * norm) / parts
+    mismatch = abs(problem.labels.energy(problem.loss, scores) - problem.penalty * norm)
+    # At large penalties E gamma p is a small difference, of terms of the size of E gamma.
+    rounding = ROUNDING * mean * (1.0 + abs(problem.labels.intercept(problem.loss, scores)))
+    return max(mismatch - rounding, 0.0) / parts
 
 
 def _infinite(ridge: float, traces: Traces, *, iterations: int) -> ClassificationPrediction:

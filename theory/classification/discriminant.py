@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from math import inf, isfinite, log, sqrt
 from typing import Literal
 
+import numpy as np
+
 from theory.classification.half_lines import mass
 from theory.classification.ridge import ridge_of
 from theory.covariance import InadmissibleProblem
@@ -72,7 +74,8 @@ def predict_discriminant(
     freedom = n_samples - 2.0
     _check(freedom, positive_fraction, penalty)
     positives, negatives = n_samples * positive_fraction, n_samples * (1.0 - positive_fraction)
-    found = ridge_of(population, freedom, penalty)
+    with np.errstate(all="ignore"):
+        found = ridge_of(population, freedom, penalty)
     traces = found.traces
     if found.free == 0.0 or not isfinite(traces.coupling):
         return _divergent(found.ridge, found.iterations)

@@ -11,13 +11,14 @@ small and large penalties are of order one.
 Sources: Mignacco et al., arXiv:2002.11544; Loureiro et al., arXiv:2102.08127.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import exp, inf, isfinite, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from theory.classification.hinge import HardMargin, Hinge
 from theory.classification.labels import Labels, Scores
 from theory.classification.loss import Loss
 from theory.equivalents.population import Population, Traces
@@ -35,7 +36,9 @@ MAX_HALVINGS = 8
 FURTHEST_RIDGE = 1e17
 """Ridges in units of the trace: beyond this one all traces are the same powers of the ridge, to rounding."""
 SMALLEST = 1e-300
+ROUNDING = 4e-16
 LONGEST_STRIDE, SHORTEST_STRIDE, MAX_STRIDES = 4.0, 1e-4, 400
+MAX_DECADES = 30
 ANCHORS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 """Decades between the penalty sought and one from where it is approached."""
 
@@ -77,19 +80,21 @@ class _TraceSlopes:
     """
 
     last: tuple[float, Array, Array] | None = None
-    factors: Array | float = 1.0
+    factors: Array = field(default_factory=lambda: np.ones(2))
 
     def at(self, ridge: float, traces: Traces) -> Array:
         """Return both."""
         coupled = traces.coupling_variance > 0.0
         guess = np.array([traces.coupling_variance / traces.coupling if coupled else 1.0, traces.df2 / traces.df1])
         if ridge > 0.0:
-            logarithms = np.array([log(traces.coupling_variance) if coupled else 0.0, log(traces.df2)])
-            if self.last is not None and abs(log(ridge) - self.last[0]) > CLOSE:
-                secant = (logarithms - self.last[2]) / (log(ridge) - self.last[0])
-                self.factors = np.clip((1.0 + 0.5 * secant) / (0.5 * (guess + self.last[1])), 0.25, 4.0)
-            self.last = (log(ridge), guess, logarithms)
-        return guess * self.factors
+            here = log(ridge), guess, np.array([log(traces.coupling_variance) if coupled else 0.0, log(traces.df2)])
+            if self.last is not None and here[0] != self.last[0]:
+                stride = here[0] - self.last[0]
+                found, expected = 1.0 + 0.5 * (here[2] - self.last[2]) / stride, 0.5 * (guess + self.last[1])
+                known = ROUNDING * (1.0 + np.abs(here[2])) < 0.05 * abs(stride) * expected
+                self.factors = np.where(known, np.clip(found / expected, 0.01, 100.0), self.factors)
+            self.last = here
+        return np.minimum(guess * self.factors, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,13 +121,11 @@ class FixedPoint:
 
     def solve(self) -> Solution:
         """Solve from a rough guess; failing that, approach from penalties where this succeeds."""
-        with np.errstate(all="ignore"):
-            return self._solve()
-
-    def _solve(self) -> Solution:
         found = self._newton(self._guess(), None, MAX_NEWTON_STEPS)
         if found.residual <= DONE:
             return found
+        if isinstance(self.loss, HardMargin):
+            return self._as_limit(found)
         if self.penalty == 0.0:
             return self._vanishing(found)
         for decades in ANCHORS:
@@ -205,7 +208,7 @@ class FixedPoint:
             except np.linalg.LinAlgError:
                 break
             size = float(np.max(np.abs(step)))
-            if not isfinite(size):
+            if not isfinite(size) or size == 0.0:
                 break
             reach = min(1.0, LONGEST_STEP / size)
             accepted = None
@@ -266,12 +269,34 @@ class FixedPoint:
                     break
         return None
 
+    def _as_limit(self, failed: Solution) -> Solution:
+        """Solve for the largest margin from hinge losses of small penalties, which are it once no dual is at its bound."""
+        penalty = self.population.trace / self.n_samples
+        hinge = replace(self, loss=Hinge(), penalty=penalty)
+        found = hinge.solve()
+        for _ in range(MAX_DECADES):
+            if found.residual > DONE:
+                return failed
+            # The same pulls at the same ridge, with this penalty.
+            unit = self.penalty / found.ridge / found.conjugates[2]
+            mean, variance, curvature = found.conjugates
+            start = np.log([mean * unit, variance * unit**2, curvature * unit + self.softening])
+            final = self._newton(start, found.scores.offset, MAX_NEWTON_STEPS)
+            if final.residual <= DONE:
+                return final
+            penalty *= 0.1
+            smaller = replace(hinge, penalty=penalty)._approach(found, 10.0 * penalty)
+            if smaller is None:
+                break
+            found = smaller
+        return failed
+
     def _vanishing(self, failed: Solution) -> Solution:
         """Solve without a penalty from the solutions at small ones."""
         penalty = self.population.trace / self.n_samples
         small = replace(self, penalty=penalty)
         found = small.solve()
-        for _ in range(30):
+        for _ in range(MAX_DECADES):
             start = found.unknowns.copy()
             start[2] = log(found.conjugates[2])
             final = self._newton(start, found.scores.offset, MAX_NEWTON_STEPS)

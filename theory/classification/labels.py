@@ -25,6 +25,7 @@ Array = npt.NDArray[np.float64]
 BALANCED = 1e-8
 """Of the offset, in units of what it varies by: a first-order correction leaves its square."""
 MAX_BALANCING = 200
+ROUNDING = 4e-16
 
 
 class Scores(NamedTuple):
@@ -259,16 +260,17 @@ def _balance(
         excess = log(pulls[0] / pulls[1]) if min(pulls) > 0.0 else (inf if pulls[0] > pulls[1] else -inf)
         slope = larger.curvature / larger.dual + smaller.curvature / smaller.dual if min(pulls) > 0.0 else 0.0
         step = -excess / slope if slope > 0.0 else -inf * np.sign(excess)
-        if abs(step) <= BALANCED * unit or low + 4e-16 * max(abs(low), abs(high)) >= high > low:
+        closed = isfinite(low) and isfinite(high) and high - low <= ROUNDING * max(abs(low), abs(high))
+        if abs(step) <= BALANCED * unit + ROUNDING * abs(at) or closed:
             step = step if isfinite(step) else 0.0
             return [_shifted(larger, step), _shifted(smaller, -step)], at + step, True
         low, high = (at, high) if excess < 0.0 else (low, at)
-        following = at + step
-        if not low < following < high:
+        if isfinite(low) and isfinite(high):
+            at = at + step if low < at + step < high else 0.5 * (low + high)
+        else:
+            # A nearly flat side says nothing of how far away the root is.
+            at += float(np.clip(step, -reach, reach))
             reach *= 4.0
-            middle = 0.5 * (low + high)
-            following = middle if isfinite(middle) else (at + reach if excess < 0.0 else at - reach)
-        at = following
     return [larger, smaller], at, False
 
 

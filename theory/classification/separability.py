@@ -56,7 +56,9 @@ def separability(
 
     Source: see the module's docstring.
     """
-    coupling = population.traces(0.0).coupling
+    # Directions without variance are counted out of the traces, but divided by on the way.
+    with np.errstate(all="ignore"):
+        coupling = population.traces(0.0).coupling
     if isinstance(labels, MixtureLabels):
         threshold, gap = mixture_threshold(sqrt(coupling), shares=tuple(labels.shares), margin=margin)
     else:
