@@ -103,7 +103,7 @@ def straightforward_state_evolution(
         ) -> float:
             def integrand(z: float) -> float:
                 p = proximal_operator(mean + deviation * z, proximal)
-                return function(p, proximal) * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+                return float(function(p, proximal) * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi))
 
             return float(quad(integrand, -8.0, 8.0, epsabs=1e-10, epsrel=1e-6, limit=200)[0])
 
