@@ -13,71 +13,23 @@ Zdeborova, arXiv:1906.08632; inputs of any covariance: Yoshida and Okada, arXiv:
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
-from theory.covariance import InadmissibleProblem, Spectrum
-from theory.learners.committee_averages import gradients, half_square
-from theory.learners.trajectories import Trajectory, gathered, integrate
+from theory.learners.committee_averages import Gradients, gradients, half_square
+from theory.learners.networks import Committee, TeacherNetwork, TwoLayerStudent
+from theory.learners.trajectories import Trajectory, integrate
 
 Vector = npt.NDArray[np.float64]
 
 MOST_OVERLAP = 1e8
 """Of a unit with itself; from there on closed forms lose the digits that the integration asks for."""
-ROUNDING = 1e-12
+DIFFERENCE = 1e-7
+"""Of differences in place of derivatives; overlaps are of order 1."""
 ACCURACY = 1e-6
-IRRATIONAL = float(np.sqrt(190.0))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TeacherNetwork:
-    """What makes the labels: ``sum_n readout_n erf(w*_n . x / sqrt(2 d)) + noise``, x Gaussian.
-
-    Attributes:
-        hidden_units: M, at least 1.
-        spectrum: covariance of the inputs, with multiplicities that sum to d; see :mod:`theory.covariance`.
-        readout: one number for all units, or M of them; 1 by default.
-        overlaps: T, shape ``(M, M)``, ``w*_n . w*_m / d``, the same in every direction of the inputs; 1 on the diagonal and 0
-            off it by default, random directions with weights of variance 1.
-        noise_variance: of the labels, at least 0.
-    """
-
-    hidden_units: int
-    spectrum: Spectrum
-    readout: npt.ArrayLike = 1.0
-    overlaps: npt.ArrayLike | None = None
-    noise_variance: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TwoLayerStudent:
-    """What learns: ``sum_k readout_k erf(w_k . x / sqrt(2 d))``, by ``w <- w - step_size grad (y - f)^2 / 2``.
-
-    The start is that of a random one unless its overlaps are given: weights of variance ``initial_variance``, so that units are
-    orthogonal up to 1 / sqrt(d). What little a student k has of a teacher n decides when and as what it specialises; it is
-    set to ``sqrt(initial_variance T_nn / d)`` times the entry of :func:`typical_overlaps`.
-
-    Attributes:
-        hidden_units: K, at least 1.
-        step_size: eta > 0, of order 1: that of Saad and Solla.
-        readout: one number for all units, or K of them; at the start, where it is trained. 1 by default.
-        readout_step_size: eta_v, at least 0: ``v <- v - (readout_step_size / d) grad (y - f)^2 / 2``. 0, by default, keeps the
-            read-out.
-        initial_variance: Q_kk, at least 0; 0.25 by default, the mean of the uniform draws of Saad and Solla.
-        initial_overlaps: R, shape ``(K, M)``: ``w_k . w*_n / d`` at the start.
-        initial_self_overlaps: Q, shape ``(K, K)``: ``w_k . w_l / d`` at the start, instead of ``initial_variance``.
-    """
-
-    hidden_units: int
-    step_size: float
-    readout: npt.ArrayLike = 1.0
-    readout_step_size: float = 0.0
-    initial_variance: float = 0.25
-    initial_overlaps: npt.ArrayLike | None = None
-    initial_self_overlaps: npt.ArrayLike | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,179 +85,129 @@ def predict_committee(
     Source: see :mod:`theory.learners.committee`.
     """
     times = np.asarray(n_samples, float)
-    problem = _Problem.of(student, teacher, times)
-    count, total = problem.n_students, problem.n_students + problem.n_teachers
-    eigenvalues, shares = problem.eigenvalues, problem.shares
-    eta, eta_readout, noise = student.step_size, student.readout_step_size, teacher.noise_variance
-    taught = shares[:, None, None] * problem.overlaps[count:, count:]
-    fixed = np.tensordot(eigenvalues, taught, 1)
+    problem = Committee.of(student, teacher, times)
+    flow = _Flow(
+        problem=problem,
+        step_size=student.step_size,
+        readout_step_size=student.readout_step_size,
+        noise_variance=teacher.noise_variance,
+    )
+    path = integrate(
+        flow.slope,
+        flow.start,
+        times.ravel() / problem.n_features,
+        jacobian=flow.jacobian,
+        scale=1.0,
+        bound=MOST_OVERLAP,
+    )
+    return _read(problem, teacher, times, path, *flow.read(path.states))
 
-    def unpacked(state: Vector) -> tuple[Vector, Vector, Vector]:
-        """Return the students' overlaps by eigenvalue, the fields' covariance, and the signs."""
-        own = state[: eigenvalues.size * count * total].reshape(eigenvalues.size, count, total)
+
+@dataclass(frozen=True, kw_only=True)
+class _Flow:
+    """The equations of motion by alpha. The state is S_kb of every eigenvalue, then the read-out."""
+
+    problem: Committee
+    step_size: float
+    readout_step_size: float
+    noise_variance: float
+
+    @cached_property
+    def taught(self) -> Vector:
+        """Overlaps of the teachers in the directions of each eigenvalue."""
+        count = self.problem.n_students
+        return self.problem.shares[:, None, None] * self.problem.overlaps[count:, count:]
+
+    @property
+    def start(self) -> Vector:
+        """The state at the start."""
+        own = self.problem.shares[:, None, None] * self.problem.overlaps[: self.problem.n_students]
+        return np.concatenate([own.ravel(), self.problem.readout])
+
+    def slope(self, state: Vector) -> Vector:
+        """Return the slope of the state."""
+        own, readout = self._parts(state)
+        return self._slope(own, np.tensordot(self.problem.eigenvalues, own, 1), readout)
+
+    def jacobian(self, state: Vector) -> Vector:
+        """Return the slope's: what it is at fixed covariance of the fields, and what reaches it through that."""
+        own, readout = self._parts(state)
+        eigenvalues = self.problem.eigenvalues
+        fields = np.tensordot(eigenvalues, own, 1)
+        size, edge = fields.size, own.size
+        base = self._slope(own, fields, readout)
+        whole = np.zeros((state.size, state.size))
+        for place in range(size):
+            moved = fields.copy()
+            moved.flat[place] += DIFFERENCE
+            through = (self._slope(own, moved, readout) - base) / DIFFERENCE
+            whole[:, place:edge:size] = np.outer(through, eigenvalues)
+        for place in range(readout.size):
+            moved = readout.copy()
+            moved[place] += DIFFERENCE
+            whole[:, edge + place] = (self._slope(own, fields, moved) - base) / DIFFERENCE
+        # At fixed averages the slope is linear in S, and the same for each eigenvalue up to its factor.
+        drift = -self.step_size * readout[:, None] * self._averages(fields, readout).drift
+        direct = np.empty((size, size))
+        for place in range(size):
+            unit = np.zeros_like(fields)
+            unit.flat[place] = 1.0
+            direct[:, place] = self._driven(drift, unit[None], np.zeros_like(self.taught[:1])).ravel()
+        for index, eigenvalue in enumerate(eigenvalues):
+            block = slice(index * size, (index + 1) * size)
+            whole[block, block] += eigenvalue * direct
+        return whole
+
+    def read(self, states: Vector) -> tuple[Vector, Vector]:
+        """Return the covariances of all fields, and the signs of all units, at several states."""
+        covariances, signs = [], []
+        for state in states:
+            own, readout = self._parts(state)
+            covariances.append(self._covariance(np.tensordot(self.problem.eigenvalues, own, 1)))
+            signs.append(np.concatenate([readout, -self.problem.teacher_readout]))
+        return np.array(covariances), np.array(signs)
+
+    def _parts(self, state: Vector) -> tuple[Vector, Vector]:
+        problem = self.problem
+        shape = problem.eigenvalues.size, problem.n_students, problem.n_students + problem.n_teachers
+        edge = int(np.prod(shape))
+        return state[:edge].reshape(shape), state[edge:]
+
+    def _covariance(self, fields: Vector) -> Vector:
+        """Complete the students' rows."""
+        count, total = fields.shape
         covariance = np.empty((total, total))
-        covariance[:count] = np.tensordot(eigenvalues, own, 1)
-        covariance[count:, :count] = covariance[:count, count:].T
-        covariance[count:, count:] = fixed
-        readout = state[own.size :]
-        return own, covariance, np.concatenate([readout, -problem.teacher_readout])
+        covariance[:count] = fields
+        covariance[count:, :count] = fields[:, count:].T
+        covariance[count:, count:] = np.tensordot(self.problem.eigenvalues, self.taught, 1)
+        return covariance
 
-    def slope(state: Vector) -> Vector:
-        """By alpha."""
-        own, covariance, signs = unpacked(state)
-        found = gradients(covariance, signs, count)
-        readout = signs[:count]
-        whole = np.empty((eigenvalues.size, total, total))
-        whole[:, :count] = own
-        whole[:, count:, :count] = np.swapaxes(own[:, :, count:], 1, 2)
-        whole[:, count:, count:] = taught
-        change = (-eta * readout[:, None] * found.drift) @ whole
-        change *= eigenvalues[:, None, None]
+    def _averages(self, fields: Vector, readout: Vector) -> Gradients:
+        signs = np.concatenate([readout, -self.problem.teacher_readout])
+        return gradients(self._covariance(fields), signs, readout.size)
+
+    def _slope(self, own: Vector, fields: Vector, readout: Vector) -> Vector:
+        """Return the slope, given S and the covariance of fields apart."""
+        problem, found = self.problem, self._averages(fields, readout)
+        count = readout.size
+        change = self._driven(-self.step_size * readout[:, None] * found.drift, own, self.taught)
+        kicks = self.step_size**2 * np.outer(readout, readout) * (found.kicks + self.noise_variance * found.slopes)
+        change[:, :, :count] += problem.shares[:, None, None] * kicks
+        change *= problem.eigenvalues[:, None, None]
+        return np.concatenate([change.ravel(), -self.readout_step_size * found.residuals])
+
+    @staticmethod
+    def _driven(drift: Vector, own: Vector, taught: Vector) -> Vector:
+        """Return ``drift S`` for students with all, and its transpose added where both are students."""
+        count = own.shape[1]
+        whole = np.concatenate([own, np.concatenate([np.swapaxes(own[:, :, count:], 1, 2), taught], axis=2)], axis=1)
+        change: Vector = drift @ whole
         change[:, :, :count] += np.swapaxes(change[:, :, :count], 1, 2).copy()
-        kicks = eta**2 * np.outer(readout, readout) * (found.kicks + noise * found.slopes)
-        change[:, :, :count] += (eigenvalues * shares)[:, None, None] * kicks
-        return np.concatenate([change.ravel(), -eta_readout * found.residuals])
-
-    start = np.concatenate([(shares[:, None, None] * problem.overlaps[:count]).ravel(), problem.readout])
-    path = integrate(slope, start, times.ravel() / problem.n_features, scale=1.0, bound=MOST_OVERLAP)
-    covariances, readouts = [], []
-    for state in path.states:
-        _, covariance, signs = unpacked(state)
-        covariances.append(covariance)
-        readouts.append(signs)
-    return _read(problem, teacher, times, path, np.array(covariances), np.array(readouts))
-
-
-class _Problem(NamedTuple):
-    """Checked and completed.
-
-    Attributes:
-        eigenvalues, shares: shape ``(m,)``; shares of all directions, those without variance left out.
-        overlaps: shape ``(K + M, K + M)``, at the start: w . w / d.
-        readout, teacher_readout: shapes ``(K,)`` and ``(M,)``.
-    """
-
-    eigenvalues: Vector
-    shares: Vector
-    n_features: float
-    n_students: int
-    n_teachers: int
-    overlaps: Vector
-    readout: Vector
-    teacher_readout: Vector
-
-    @classmethod
-    def of(cls, student: TwoLayerStudent, teacher: TeacherNetwork, n_samples: Vector) -> "_Problem":
-        """Check and complete."""
-        if not (np.all(n_samples >= 0.0) and np.all(np.isfinite(n_samples))):
-            raise InadmissibleProblem(
-                f"n_samples must be finite and at least 0, got {n_samples!r}", argument="n_samples"
-            )
-        for owner, name, least in (
-            (student, "hidden_units", 1),
-            (teacher, "hidden_units", 1),
-            (student, "step_size", None),
-            (student, "readout_step_size", 0.0),
-            (student, "initial_variance", 0.0),
-            (teacher, "noise_variance", 0.0),
-        ):
-            _check_number(name, float(getattr(owner, name)), least)
-        spectrum = teacher.spectrum
-        eigenvalues, multiplicities = (
-            np.asarray(spectrum.eigenvalues, float),
-            np.asarray(spectrum.multiplicities, float),
-        )
-        n_features = float(np.sum(multiplicities)) if spectrum.count is None else spectrum.count
-        varying = eigenvalues > 0.0
-        if not np.any(varying & (multiplicities > 0.0)):
-            raise InadmissibleProblem(
-                "the inputs must vary: give an eigenvalue a positive value", argument="covariance"
-            )
-        eigenvalues, counts = gathered(eigenvalues[varying], multiplicities[varying])
-        overlaps = _initial_overlaps(student, teacher, n_features)
-        problem = cls(
-            eigenvalues=eigenvalues,
-            shares=counts / n_features,
-            n_features=n_features,
-            n_students=student.hidden_units,
-            n_teachers=teacher.hidden_units,
-            overlaps=overlaps,
-            readout=_vector("readout", student.readout, student.hidden_units),
-            teacher_readout=_vector("readout", teacher.readout, teacher.hidden_units),
-        )
-        _refuse_symmetry(problem)
-        return problem
-
-
-def typical_overlaps(n_students: int, n_teachers: int) -> Vector:
-    """Return a table that stands for K x M independent standard normal numbers, the same whenever it is asked for.
-
-    Entry j in reading order, from 1, is the normal quantile of the fractional part of ``sqrt(190) j (j + 1) / 2``. What
-    decides when students choose teachers is the table less the means of its rows and columns. Of the square roots up to 200,
-    this one makes the norm and the least singular value of that most typical: for 2 to 6 units on either side both lie within
-    the middle 76 % of what random tables have.
-    """
-    order = np.arange(1.0, n_students * n_teachers + 1.0)
-    quantiles: Vector = ndtri(np.mod(IRRATIONAL * order * (order + 1.0) / 2.0, 1.0))
-    return quantiles.reshape(n_students, n_teachers)
-
-
-def _initial_overlaps(student: TwoLayerStudent, teacher: TeacherNetwork, n_features: float) -> Vector:
-    count, taught = student.hidden_units, teacher.hidden_units
-    of_teacher = np.eye(taught) if teacher.overlaps is None else _matrix("overlaps", teacher.overlaps, taught, taught)
-    if student.initial_self_overlaps is None:
-        own = student.initial_variance * np.eye(count)
-    else:
-        own = _matrix("initial_self_overlaps", student.initial_self_overlaps, count, count)
-    if student.initial_overlaps is None:
-        size = np.sqrt(np.outer(np.diagonal(own), np.diagonal(of_teacher)) / n_features)
-        shared = size * typical_overlaps(count, taught)
-    else:
-        shared = _matrix("initial_overlaps", student.initial_overlaps, count, taught)
-    for name, square in (("initial_self_overlaps", own), ("overlaps", of_teacher)):
-        if not np.allclose(square, square.T, rtol=ROUNDING, atol=0.0):
-            raise InadmissibleProblem(f"{name} must be symmetric, got {square.tolist()!r}", argument=name)
-    whole = np.block([[own, shared], [shared.T, of_teacher]])
-    least, most = np.linalg.eigvalsh(whole)[[0, -1]]
-    if least < -ROUNDING * max(most, 1.0):
-        name = (
-            "n_features"
-            if student.initial_overlaps is None and student.initial_self_overlaps is None
-            else "initial_overlaps"
-        )
-        raise InadmissibleProblem(
-            f"no weights have these overlaps, of which a combination has the square {least:.3g}: take overlaps that are smaller"
-            " beside the norms, or more features",
-            argument=name,
-        )
-    return whole
-
-
-def _refuse_symmetry(problem: _Problem) -> None:
-    """Refuse starts at which two hidden units could be exchanged without any difference: they stay like that."""
-    count, total = problem.n_students, problem.n_students + problem.n_teachers
-    readout = np.concatenate([problem.readout, problem.teacher_readout])
-    groups = ((0, count, "students"), (count, total, "teachers"))
-    for first, last, name in groups:
-        if name == "teachers" and count == 1:
-            continue  # A single student does not choose.
-        for one in range(first, last):
-            for other in range(one + 1, last):
-                order = np.arange(total)
-                order[[one, other]] = other, one
-                swapped = problem.overlaps[np.ix_(order, order)]
-                if readout[one] == readout[other] and np.array_equal(swapped, problem.overlaps):
-                    raise InadmissibleProblem(
-                        f"the start does not distinguish the {name} {one - first} and {other - first}, and learning never"
-                        " will: give initial_overlaps entries that differ, of the order of"
-                        f" {1.0 / np.sqrt(problem.n_features):.2g} = 1 / sqrt(n_features) as random starts have, or leave"
-                        " them out",
-                        argument="initial_overlaps",
-                    )
+        return change
 
 
 def _read(
-    problem: _Problem, teacher: TeacherNetwork, times: Vector, path: Trajectory, covariances: Vector, signs: Vector
+    problem: Committee, teacher: TeacherNetwork, times: Vector, path: Trajectory, covariances: Vector, signs: Vector
 ) -> CommitteePrediction:
     count = problem.n_students
     excess = np.array([2.0 * half_square(c, s) for c, s in zip(covariances, signs, strict=True)]).clip(0.0)
@@ -336,29 +238,3 @@ def _read(
         residual=violated,
         iterations=path.evaluations,
     )
-
-
-def _check_number(name: str, value: float, least: float | None) -> None:
-    """Refuse what is not finite, below ``least`` or, where that is None, not positive."""
-    if not (value > 0.0 if least is None else value >= least) or not np.isfinite(value):
-        rule = "positive" if least is None else f"at least {least:g}"
-        raise InadmissibleProblem(f"{name} must be finite and {rule}, got {value!r}", argument=name)
-
-
-def _vector(name: str, values: npt.ArrayLike, count: int) -> Vector:
-    array = np.asarray(values, float)
-    if array.ndim > 1 or (array.ndim == 1 and array.size != count) or not np.all(np.isfinite(array)):
-        raise InadmissibleProblem(
-            f"{name} must be one finite number, or one for each of the {count} hidden units, got {values!r}",
-            argument=name,
-        )
-    return np.broadcast_to(array, (count,)).astype(float)
-
-
-def _matrix(name: str, values: npt.ArrayLike, rows: int, columns: int) -> Vector:
-    array = np.asarray(values, float)
-    if array.shape != (rows, columns) or not np.all(np.isfinite(array)):
-        raise InadmissibleProblem(
-            f"{name} must be a {rows} x {columns} table of finite numbers, got shape {array.shape}", argument=name
-        )
-    return array

@@ -7,6 +7,7 @@ one over a tilted Gaussian, of precision ``C^-1`` plus one at k and at l, and ``
 Source: Saad and Solla, doi:10.1103/PhysRevE.52.4225, appendix A.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -54,21 +55,26 @@ def gradients(covariance: Vector, signs: Vector, n_students: int) -> Gradients:
     own = -np.sum(pair * students * signs, axis=1) / widened[:count]
     drift[np.arange(count), np.arange(count)] += own
 
-    # The tilted covariance times the determinant of one plus that of k and l.
-    det = tilt[:, :count]
-    first, second = students[:, None, :], students[None, :, :]
-    cross = first[..., :, None] * second[..., None, :]
-    tilted = (
-        det[..., None, None] * covariance
-        - widened[:count, None, None, None] * (second[..., :, None] * second[..., None, :])
-        - widened[None, :count, None, None] * (first[..., :, None] * first[..., None, :])
-        + covariance[:count, :count, None, None] * (cross + np.swapaxes(cross, -1, -2))
-    )
-    width = np.sqrt(det[..., None] + np.diagonal(tilted, axis1=-2, axis2=-1))
-    angles = np.arcsin(np.clip(tilted / (width[..., :, None] * width[..., None, :]), -1.0, 1.0))
-    kicks = (4.0 / np.pi**2) / np.sqrt(det) * ((angles @ signs) @ signs)
+    # For every pair of students: the tilted covariance, times the determinant of one plus that of the pair.
+    one, other = _pairs(count)
+    det, shared = tilt[one, other, None, None], covariance[one, other, None, None]
+    first, second = students[one], students[other]
+    cross = first[:, :, None] * second[:, None, :]
+    tilted = det * covariance + shared * (cross + np.swapaxes(cross, 1, 2))
+    tilted -= widened[one, None, None] * (second[:, :, None] * second[:, None, :])
+    tilted -= widened[other, None, None] * (first[:, :, None] * first[:, None, :])
+    width = np.sqrt(det[:, :, 0] + np.diagonal(tilted, axis1=1, axis2=2))
+    angles = np.arcsin(np.clip(tilted / (width[:, :, None] * width[:, None, :]), -1.0, 1.0))
+    kicks = np.empty((count, count))
+    kicks[one, other] = kicks[other, one] = (4.0 / np.pi**2) / np.sqrt(det[:, 0, 0]) * ((angles @ signs) @ signs)
     residuals = _products(covariance)[:count] @ signs
     return Gradients(drift=drift, kicks=kicks, slopes=pair[:, :count], residuals=residuals)
+
+
+@lru_cache(maxsize=64)
+def _pairs(count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Indices of all pairs, each once."""
+    return np.triu_indices(count)
 
 
 def _products(covariance: Vector) -> Vector:

@@ -20,10 +20,10 @@ Complex = npt.NDArray[np.complex128]
 MAX_NEWTON = 60
 NEARLY = 1e-6
 """Relative error of the slowest rate that is good enough for it: a contour keeps away from what it goes around."""
-SAMPLES_PER_DEGREE = 30.0
+SAMPLES_PER_DEGREE = 300.0
 """Samples for each degree of freedom at which an equivalent is asked, so that its answer tells how many there are."""
 MAX_SECANT = 12
-SETTLED = 1e-13
+SETTLED = 1e-11
 ACCEPTED = 1e-9
 EPSILON = float(np.finfo(float).eps)
 TINY = float(np.finfo(float).tiny)

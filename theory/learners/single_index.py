@@ -34,8 +34,11 @@ class Averages(Protocol):
         ...
 
 
+ROUNDING, TINY = 1e-12, float(np.finfo(float).tiny)
 ACCURACY = 1e-7
 """Relative difference of the averages on a finer quadrature up to which that is confirmed."""
+DIFFERENCE = 1e-6
+"""Of differences in place of derivatives, relative."""
 UNBOUNDED = 1e12
 """Growth by this factor is divergence."""
 MOST_VARIANCE = 400.0
@@ -115,23 +118,46 @@ def predict_single_index(
 
     def slope(state: Vector) -> Vector:
         """By ``step_size * n``."""
-        mean = averages(state)
+        restoring, mismatch, kick = _read(averages(state), noise)
         apart, short = state[:size], state[size:]
-        kicks = step_size * xi * xi * counts * (mean.gradient_square + noise * mean.slope_square)
         return np.concatenate(
             [
-                -2.0 * xi * (mean.restoring * apart - mean.mismatch * short) + kicks,
-                xi * (mean.mismatch * energies - mean.restoring * short),
+                -2.0 * xi * (restoring * apart - mismatch * short) + step_size * xi * xi * counts * kick,
+                xi * (mismatch * energies - restoring * short),
             ]
         )
 
+    def jacobian(state: Vector) -> Vector:
+        """That of ``slope``, which is linear in the state and in the three averages that it takes from its sums."""
+        apart, short = state[:size], state[size:]
+        sums = np.array([np.sum(apart), np.sum(short)])
+        steps = DIFFERENCE * (np.abs(sums) + DIFFERENCE * signal)
+        read = [_read(averages(np.repeat(shifted / size, size)), noise) for shifted in (sums, *(sums + np.diag(steps)))]
+        restoring, mismatch, _ = read[0]
+        by_average = np.stack(
+            [
+                np.concatenate([-2.0 * xi * apart, -xi * short]),
+                np.concatenate([2.0 * xi * short, xi * energies]),
+                np.concatenate([step_size * xi * xi * counts, np.zeros(size)]),
+            ],
+            axis=1,
+        )
+        by_sum = by_average @ ((np.array(read[1:]) - read[0]) / steps[:, None]).T
+        whole = np.repeat(by_sum, size, axis=1)
+        place = np.arange(size)
+        whole[place, place] -= 2.0 * xi * restoring
+        whole[place, size + place] += 2.0 * xi * mismatch
+        whole[size + place, size + place] -= xi * restoring
+        return whole
+
     scale = signal + float(np.sum(start[:size]))
-    path = integrate(slope, start, step_size * times.ravel(), scale=scale, bound=UNBOUNDED * scale)
+    path = integrate(slope, start, step_size * times.ravel(), jacobian=jacobian, scale=scale, bound=UNBOUNDED * scale)
     states = path.states
     finite = path.status != "divergent"
     errors = [averages(state) for state in states]
     excess = np.where(finite, [found.risk for found in errors], np.inf) + float(modes.unlearnable_variance)
-    residual = _residual(averages, states[[0, -1]], noise) if states.size else 0.0
+    settled = states[path.status == "converged"]
+    residual = _residual(averages, [start, *settled[-1:]], noise)
     status = np.where((path.status == "converged") & (residual > ACCURACY), "not_converged", path.status)
     norm = (states[:, :size] - 2.0 * states[:, size:] + energies) @ (1.0 / xi)
     columns: dict[str, Any] = {
@@ -172,18 +198,24 @@ def _start(xi: Vector, counts: Vector, energies: Vector, n_modes: float, norm_sq
     return np.concatenate([(1.0 - along) ** 2 * energies + across, (1.0 - along) * energies])
 
 
-def _residual(averages: Averages, ends: Vector, noise: float) -> float:
-    """Compare what the integration reads with a finer quadrature, at the first and the last state."""
-    found = 0.0
+def _read(mean: NeuronAverages, noise: float) -> tuple[float, float, float]:
+    """Return what the slope depends on."""
+    return mean.restoring, mean.mismatch, mean.gradient_square + noise * mean.slope_square
+
+
+def _residual(averages: Averages, ends: list[Vector], noise: float) -> float:
+    """Compare what the integration reads with a finer quadrature, at the start and at the end.
+
+    What has become small beside what it was is compared with that: it is rounding.
+    """
+    found, largest = 0.0, np.zeros(3)
     for state in ends:
         coarse, fine = averages(state, finer=False), averages(state, finer=True)
-        scale = np.array([fine.risk + noise, fine.gradient_square + noise * fine.slope_square, fine.slope_square])
-        gaps = [
-            coarse.risk - fine.risk,
-            coarse.gradient_square - fine.gradient_square + noise * (coarse.slope_square - fine.slope_square),
-            coarse.restoring - fine.restoring,
-        ]
-        found = max(found, float(np.max(np.abs(gaps) / np.maximum(scale, np.finfo(float).tiny))))
+        (restoring, _, kick), (fine_restoring, _, fine_kick) = _read(coarse, noise), _read(fine, noise)
+        scale = np.array([fine.risk + noise, fine_kick, fine.slope_square])
+        largest = np.maximum(largest, scale)
+        gaps = np.abs([coarse.risk - fine.risk, kick - fine_kick, restoring - fine_restoring])
+        found = max(found, float(np.max(gaps / np.maximum(scale, ROUNDING * largest + TINY))))
     return found
 
 

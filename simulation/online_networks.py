@@ -1,0 +1,259 @@
+"""One-pass SGD of neurons and two-layer networks on the labels of others of their kind: many replicates side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import numpy.typing as npt
+
+from simulation.activations import evaluate
+from simulation.domains import nonnegative, positive
+from simulation.online import DRAWN_TOGETHER, checkpoints, groups, stream
+from simulation.slopes import slope
+from theory.activations import Activation
+from theory.covariance import InadmissibleProblem
+
+Array = npt.NDArray[np.float64]
+
+N_TEST = 10_000
+"""Fresh draws of the pre-activations on which each replicate measures its excess risk."""
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OnlineNetwork:
+    """What to draw and how to train on it.
+
+    The student is ``f(x) = sum_k v_k phi(scale w_k . x)``, labels are ``sum_n v*_n phi*(scale w*_n . x) + noise``, inputs are
+    Gaussian in the eigenbasis of their covariance. Every sample gives ``w <- w - step_size grad (y - f)^2 / 2``, and the same
+    for v with a step of its own. A single neuron has K = M = 1, ``scale = 1``; the committee machines of statistical
+    physics have the activation erf and ``scale = 1 / sqrt(2 d)``.
+
+    Weights at the start have the overlaps asked for, exactly, and directions that are otherwise random in every replicate.
+
+    Attributes:
+        eigenvalues: shape ``(d,)``, nonnegative: variance of each input.
+        activation: phi of the student, continuous.
+        teacher_activation: phi* of the teacher.
+        n_samples: whole; or several, ascending, at each of which the same run is measured.
+        step_size: positive, of the weights.
+        self_overlaps: shape ``(K, K)``: ``w_k . w_l`` at the start.
+        overlaps: shape ``(K, M)``: ``w_k . w*_n`` at the start.
+        teacher_overlaps: shape ``(M, M)``: ``w*_n . w*_m``; directions are random.
+        teacher_weights: shape ``(M, d)``, the same in every replicate, instead of ``teacher_overlaps``.
+        readout: v at the start, shape ``(K,)``; ones by default.
+        teacher_readout: v*, shape ``(M,)``; ones by default.
+        readout_step_size: at least 0; 0 keeps the read-out.
+        input_scale: positive.
+        noise_variance: of the labels.
+
+    Raises:
+        InadmissibleProblem: a field is out of its domain, shapes do not fit together, or no weights have such overlaps.
+    """
+
+    eigenvalues: npt.ArrayLike
+    activation: Activation
+    teacher_activation: Activation
+    n_samples: int | Sequence[int]
+    step_size: float
+    self_overlaps: npt.ArrayLike
+    overlaps: npt.ArrayLike
+    teacher_overlaps: npt.ArrayLike | None = None
+    teacher_weights: npt.ArrayLike | None = None
+    readout: npt.ArrayLike | None = None
+    teacher_readout: npt.ArrayLike | None = None
+    readout_step_size: float = 0.0
+    input_scale: float = 1.0
+    noise_variance: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive("step_size", self.step_size)
+        positive("input_scale", self.input_scale)
+        nonnegative("readout_step_size", self.readout_step_size)
+        nonnegative("noise_variance", self.noise_variance)
+        nonnegative("eigenvalues", self.eigenvalues)
+        checkpoints(self.n_samples)
+        if (self.teacher_overlaps is None) == (self.teacher_weights is None):
+            raise InadmissibleProblem(
+                "one of teacher_overlaps and teacher_weights is needed", argument="teacher_overlaps"
+            )
+        overlaps = np.asarray(self.overlaps, float)
+        if overlaps.ndim != 2:
+            raise InadmissibleProblem(
+                f"overlaps must be a K x M table, got shape {overlaps.shape}", argument="overlaps"
+            )
+        count, taught = overlaps.shape
+        d = np.asarray(self.eigenvalues).size
+        given = {
+            "eigenvalues": (d,),
+            "self_overlaps": (count, count),
+            "readout": (count,),
+            "teacher_readout": (taught,),
+        }
+        given |= {"teacher_overlaps": (taught, taught), "teacher_weights": (taught, d)}
+        for name, shape in given.items():
+            value = getattr(self, name)
+            value = np.ones(shape) if value is None and name.endswith("readout") else value
+            if value is not None and np.shape(value) != shape:
+                raise InadmissibleProblem(f"{name} must have shape {shape}, got {np.shape(value)}", argument=name)
+            object.__setattr__(self, name, None if value is None else np.asarray(value, float))
+        object.__setattr__(self, "overlaps", overlaps)
+        if d < count + taught:
+            raise InadmissibleProblem(
+                f"{count} + {taught} hidden units need as many inputs, got {d}", argument="eigenvalues"
+            )
+        _root(self.own_part)
+
+    @property
+    def taught_part(self) -> Array:
+        """``w*_n . w*_m``, shape ``(M, M)``."""
+        if self.teacher_weights is None:
+            return np.asarray(self.teacher_overlaps)
+        weights = np.asarray(self.teacher_weights)
+        return np.asarray(weights @ weights.T)
+
+    @property
+    def shared_part(self) -> Array:
+        """Coefficients of the teacher's weights in the student's, shape ``(K, M)``."""
+        return np.asarray(np.asarray(self.overlaps) @ np.linalg.pinv(self.taught_part, hermitian=True))
+
+    @property
+    def own_part(self) -> Array:
+        """Overlaps of what else the student's weights have, shape ``(K, K)``."""
+        return np.asarray(np.asarray(self.self_overlaps) - self.shared_part @ np.asarray(self.overlaps).T)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSamples:
+    """What each replicate measured; with several ``n_samples`` all have a second axis of that length.
+
+    Attributes:
+        test_error: mean squared error against a fresh noisy label, shape ``(replicates,)``.
+        excess_risk: ``test_error - noise_variance``.
+        self_overlaps: shape ``(replicates, K, K)``: covariance of the student's pre-activations ``scale w . x``.
+        overlaps: shape ``(replicates, K, M)``: the same with the teacher's.
+        norms_squared: shape ``(replicates, K)``: ``w_k . w_k``.
+        readout: v, shape ``(replicates, K)``.
+    """
+
+    test_error: Array
+    excess_risk: Array
+    self_overlaps: Array
+    overlaps: Array
+    norms_squared: Array
+    readout: Array
+
+
+def simulate_online_network(
+    problem: OnlineNetwork,
+    *,
+    replicates: int,
+    seed: int,
+    first_replicate: int = 0,
+    n_test: int = N_TEST,
+    xp: Any = np,
+) -> NetworkSamples:
+    """Draw, train and measure ``replicates`` independent runs.
+
+    Streams, replicates and namespaces are those of :func:`simulation.online.simulate_online`. The excess risk is measured on
+    ``n_test`` fresh draws of the pre-activations, which are Gaussian with the covariance that the weights give them.
+    """
+    xp = array_api_compat.array_namespace(xp.zeros(1))
+    times = checkpoints(problem.n_samples)
+    d = int(np.asarray(problem.eigenvalues).size)
+    runs = [_run(problem, seed, numbers, times, n_test, xp) for numbers in groups(first_replicate, replicates, d)]
+    one_time = np.ndim(problem.n_samples) == 0
+    joined = [np.concatenate(columns) for columns in zip(*runs, strict=True)]
+    excess, own, shared, norms, readout = (values[:, 0] if one_time else values for values in joined)
+    return NetworkSamples(
+        test_error=excess + problem.noise_variance,
+        excess_risk=excess,
+        self_overlaps=own,
+        overlaps=shared,
+        norms_squared=norms,
+        readout=readout,
+    )
+
+
+def _run(problem: OnlineNetwork, seed: int, numbers: range, times: list[int], n_test: int, xp: Any) -> list[Array]:
+    """Train a group of replicates; return what was measured, group and times first."""
+    generators = [stream(seed, number) for number in numbers]
+    drawn = [_draw(problem, generator) for generator in generators]
+    w, taught = (xp.asarray(np.stack(weights)) for weights in zip(*drawn, strict=True))
+    v = xp.asarray(np.tile(np.asarray(problem.readout), (len(numbers), 1)))
+    v_teacher = xp.asarray(np.asarray(problem.teacher_readout))
+    phi, scale, noise = problem.activation, problem.input_scale, problem.noise_variance**0.5
+    deviations = np.sqrt(np.asarray(problem.eigenvalues))
+    measured: list[tuple[Array, ...]] = []
+    done = 0
+    while True:
+        standard = np.stack([generator.standard_normal((DRAWN_TOGETHER, deviations.size)) for generator in generators])
+        errors = np.stack([noise * generator.standard_normal(DRAWN_TOGETHER) for generator in generators])
+        inputs = xp.asarray(standard * deviations)
+        fields = scale * (inputs @ xp.matrix_transpose(taught))
+        labels = xp.vecdot(evaluate(problem.teacher_activation, fields), v_teacher) + xp.asarray(errors)
+        for step in range(DRAWN_TOGETHER):
+            if done == times[len(measured)]:
+                measured.append(_measured(problem, seed, numbers, (w, v, taught, v_teacher), done, n_test, xp))
+                if len(measured) == len(times):
+                    return [np.stack(values, axis=1) for values in zip(*measured, strict=True)]
+            x = inputs[:, step, :][:, None, :]
+            u = scale * xp.vecdot(w, x)
+            hidden = evaluate(phi, u)
+            residual = (xp.vecdot(v, hidden) - labels[:, step])[:, None]
+            pull = residual * v * slope(phi, u)
+            w = w - (problem.step_size * scale * pull)[:, :, None] * x
+            v = v - problem.readout_step_size * residual * hidden
+            done += 1
+
+
+def _draw(problem: OnlineNetwork, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Draw weights of student and teacher with the overlaps asked for."""
+    d = int(np.asarray(problem.eigenvalues).size)
+    count, taught = np.asarray(problem.overlaps).shape
+    if problem.teacher_weights is None:
+        frame = np.linalg.qr(generator.standard_normal((d, taught)))[0]
+        teacher = _root(np.asarray(problem.teacher_overlaps)) @ frame.T
+    else:
+        teacher = np.asarray(problem.teacher_weights)
+    along = np.linalg.qr(teacher.T)[0]
+    rest = generator.standard_normal((d, count))
+    other = np.linalg.qr(rest - along @ (along.T @ rest))[0]
+    return problem.shared_part @ teacher + _root(problem.own_part) @ other.T, teacher
+
+
+def _root(overlaps: Array) -> Array:
+    """Return A with ``A A' = overlaps``, refusing what is no table of overlaps."""
+    values, vectors = np.linalg.eigh(0.5 * (overlaps + overlaps.T))
+    if values[0] < -ROUNDING * max(float(values[-1]), 1.0):
+        raise InadmissibleProblem(
+            f"no weights have these overlaps: a combination of them has the square {values[0]:.3g}", argument="overlaps"
+        )
+    root: Array = vectors * np.sqrt(np.maximum(values, 0.0))
+    return root
+
+
+def _measured(
+    problem: OnlineNetwork, seed: int, numbers: range, network: tuple[Any, ...], done: int, n_test: int, xp: Any
+) -> tuple[Array, ...]:
+    """Measure on fresh pre-activations ``R' z``, with R the triangular factor of the weights beside the inputs' deviations."""
+    w, v, taught, v_teacher = network
+    count, total = int(w.shape[1]), int(w.shape[1] + taught.shape[1])
+    deviations = xp.asarray(np.sqrt(np.asarray(problem.eigenvalues)))
+    stacked = problem.input_scale * xp.concat([w, taught], axis=1) * deviations
+    _, triangle = xp.linalg.qr(xp.matrix_transpose(stacked))
+    normal = xp.asarray(np.stack([stream(seed, number, done).standard_normal((n_test, total)) for number in numbers]))
+    fields = normal @ triangle
+    student = xp.vecdot(evaluate(problem.activation, fields[:, :, :count]), v[:, None, :])
+    teacher = xp.vecdot(evaluate(problem.teacher_activation, fields[:, :, count:]), v_teacher)
+    covariance = xp.matrix_transpose(triangle) @ triangle
+    found = (
+        xp.mean((student - teacher) ** 2, axis=1),
+        covariance[:, :count, :count],
+        covariance[:, :count, count:],
+        xp.vecdot(w, w),
+        v,
+    )
+    return tuple(np.asarray(values) for values in found)
