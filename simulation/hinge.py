@@ -14,8 +14,40 @@ TO_THE_BOUNDARY = 0.995
 """Share of the way to the boundary that a step goes."""
 
 
+SMALL_PENALTIES = tuple(10.0**-power for power in (3, 5, 7, 9))
+"""In units of the mean square of a feature: from some small penalty on, the machine is that of hard margin exactly."""
+NO_LOSS = 1e-7
+"""Relative to the objective."""
+
+
 def minimise_hinge(features: Any, labels: Any, *, penalty: float, fit_intercept: bool) -> tuple[Any, Any]:
     """Minimise ``mean max(0, 1 - y f) + (penalty/2) ||w||^2``, ``f = X w + b``; return w and b.
+
+    Penalty 0 is the machine of hard margin, the least w without any loss.
+
+    Args:
+        features: shape ``(n, r)``, of any array API namespace.
+        labels: shape ``(n,)``, +-1, of both signs where an intercept is fitted.
+        penalty: nonnegative; not of b.
+        fit_intercept: whether b is fitted; otherwise it is 0.
+
+    Returns:
+        NaN where the gap did not close, or where no hyperplane tells classes apart that a hard margin would be between.
+    """
+    if penalty > 0.0:
+        return _soft_margin(features, labels, penalty=penalty, fit_intercept=fit_intercept)
+    xp = array_api_compat.array_namespace(features)
+    for small in SMALL_PENALTIES:
+        tried = small * float(xp.mean(features * features))
+        weights, intercept = _soft_margin(features, labels, penalty=tried, fit_intercept=fit_intercept)
+        loss = float(xp.mean(hinge(labels * (features @ weights + intercept))))
+        if loss <= NO_LOSS * tried * float(weights @ weights):
+            return weights, intercept
+    return weights * xp.nan, intercept
+
+
+def _soft_margin(features: Any, labels: Any, *, penalty: float, fit_intercept: bool) -> tuple[Any, Any]:
+    """Follow the barrier.
 
     With margins ``1 - excess + surplus``, Z the rows y x and dual variables alpha in (0, 1), the minimum is where
 

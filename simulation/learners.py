@@ -172,14 +172,17 @@ class Logistic(_OfMargins):
 
 @dataclass(frozen=True, kw_only=True)
 class Hinge(_OfMargins):
-    """Minimises ``mean max(0, 1 - y f) + (penalty/2) ||theta||^2``: the support vector machine."""
+    """Minimises ``mean max(0, 1 - y f) + (penalty/2) ||theta||^2``: the support vector machine.
+
+    Penalty 0 is the machine of hard margin; NaN for a training set whose classes no hyperplane tells apart.
+    """
 
     penalty: float
     loss: ClassVar = staticmethod(losses.hinge)
     _minimise = staticmethod(minimise_hinge)
 
     def __post_init__(self) -> None:
-        positive("penalty", self.penalty)
+        nonnegative("penalty", self.penalty)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +208,7 @@ class DiscriminantAnalysis:
         n_samples, n_features = features.shape
         n_positive = int(xp.sum(xp.astype(labels > 0.0, xp.int64)))
         if not 0 < n_positive < n_samples or n_samples < 3:
-            return design.expanded(features[0, :] * xp.nan)
+            return design.expanded(features[0, :] * xp.nan).shifted(xp.nan)
         total, difference = xp.sum(features, axis=0), labels @ features
         high, low = (total + difference) / (2 * n_positive), (total - difference) / (2 * (n_samples - n_positive))
         within = features - xp.where((labels > 0.0)[:, None], high, low)
