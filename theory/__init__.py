@@ -33,13 +33,14 @@ from theory.equivalents.random_fourier import random_fourier
 from theory.equivalents.sphere import sphere_modes
 from theory.equivalents.wide_networks import ConjugateKernel, NeuralTangentKernel
 from theory.functionals.optimal_penalty import OptimalPenalty, optimal_penalty
-from theory.learners.committee import CommitteePrediction, TeacherNetwork, TwoLayerStudent, predict_committee
+from theory.learners.committee import CommitteePrediction, predict_committee
 from theory.learners.gradient_methods import (
     GradientPrediction,
     largest_step_size,
     predict_gradient_descent,
     predict_gradient_flow,
 )
+from theory.learners.networks import TeacherNetwork, TwoLayerStudent
 from theory.learners.ridge import RidgePrediction, predict_ridge
 from theory.learners.sgd import SgdPrediction, predict_sgd
 from theory.learners.single_index import SingleIndexPrediction, predict_single_index

@@ -10,7 +10,8 @@ from api_schemas.prediction import PredictionRequest
 from api_schemas.regime import TeacherNetworkRegime
 from theory import Spectrum
 from theory.equivalents.point import phase_of
-from theory.learners.committee import TeacherNetwork, TwoLayerStudent, predict_committee, typical_overlaps
+from theory.learners.committee import predict_committee
+from theory.learners.networks import TeacherNetwork, TwoLayerStudent, typical_overlaps
 from theory.learners.single_index import predict_single_index
 from theory.namespace import single
 from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
