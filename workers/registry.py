@@ -147,7 +147,7 @@ LEARNERS = {
     "sgd": LearnerKind(
         schema=learner.SgdLearner,
         answers={"regression": learners.sgd, "eigenspectrum": learners.sgd, "teacher_network": networks.sgd},
-        features=("linear", "two_layer"),
+        features=("linear", "random_features", "random_fourier", "random_projection", "two_layer"),
         sources=(PAQUETTE, COLLINS_WOODFIN),
     ),
     "logistic": LearnerKind(
