@@ -47,6 +47,7 @@ class Answer:
     Attributes:
         ridge, target_ridge, df1, df2: of the fixed point.
         critical_step_size: from which the learner's steps diverge.
+        intercept_noise: variance of a fitted constant over training sets, relative to that of the scores of a class.
         network: overlaps of hidden units, by the names of the wire.
         separability: of the classes; see :class:`theory.classification.separability.Separability`.
     """
@@ -69,4 +70,5 @@ class Answer:
     df2: float | None = None
     critical_step_size: float | None = None
     separability: Any = None
+    intercept_noise: float = 0.0
     network: dict[str, Any] | None = None

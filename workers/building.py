@@ -82,7 +82,10 @@ def _mixture(request: PredictionRequest, regime: MixtureRegime, form: Any) -> Bu
     spectrum, shares = means_of(regime)
     row = FEATURES[features.kind]
     base: Equivalent = form(features, spectrum, mean_energies(spectrum, shares), fit_intercept=False)
-    fraction, centred = regime.positive_fraction, base.without_constant()
+    fraction = regime.positive_fraction
+    # An intercept takes the place of the features' mean. Without one the mean is a direction like others: also where the
+    # classes are of one size and there is nothing for it to learn, it fits noise.
+    seen = base.without_constant() if model.fit_intercept else base
     rates = MixtureRates(
         positive_fraction=fraction,
         fit_intercept=model.fit_intercept,
@@ -90,13 +93,13 @@ def _mixture(request: PredictionRequest, regime: MixtureRegime, form: Any) -> Bu
     )
     return Built(
         equivalent=MixtureEquivalent(
-            base=base if rates.has_constant else centred,
+            base=seen,
             mean_label=rates.mean_label,
             fit_intercept=model.fit_intercept,
         ),
         spectrum=spectrum if row.nonlinear else None,
         classes=Classes(
-            population=_population(centred),
+            population=_population(seen),
             labels=MixtureLabels(positive_fraction=fraction, fit_intercept=model.fit_intercept),
             rates=rates,
         ),
@@ -116,7 +119,7 @@ def _teacher(request: PredictionRequest, regime: TeacherClassificationRegime, fo
         link=regime.link, signal_variance=target.signal_variance, noise_variance=regime.noise_variance
     )
     rates = TeacherRates(link=regime.link, signal_variance=target.signal_variance, noise_variance=regime.noise_variance)
-    base: Equivalent = form(features, spectrum, energies, fit_intercept=False).without_constant()
+    base: Equivalent = form(features, spectrum, energies, fit_intercept=False)
     explained = rates.slope**2
     equivalent: Equivalent = form(
         features,
@@ -124,7 +127,7 @@ def _teacher(request: PredictionRequest, regime: TeacherClassificationRegime, fo
         explained * energies,
         noise_variance=max(1.0 - explained * target.signal_variance, 0.0),
         fit_intercept=False,
-    ).without_constant()
+    )
     return Built(
         equivalent=equivalent,
         spectrum=spectrum if FEATURES[features.kind].nonlinear else None,

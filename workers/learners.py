@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import numpy as np
+
 import theory
 from api_schemas.prediction import PredictionRequest
-from theory.classification.convex import predict_classifier
+from theory.classification.convex import ClassificationPrediction, predict_classifier
 from theory.classification.discriminant import predict_discriminant
+from theory.classification.gradient import MixtureRates
 from theory.classification.losses import Hinge, Logistic, Square
 from theory.classification.separability import separability
 from theory.equivalents.point import phase_of
@@ -106,7 +109,7 @@ def gradient_flow_of_classes(request: PredictionRequest, built: Built) -> Answer
     found = theory.predict_gradient_flow(
         _equivalent(built), request.regime.n_samples, learner.time, penalty=learner.penalty
     )
-    return _classified(built, found)
+    return _classified(built, found, request.regime.n_samples)
 
 
 def gradient_descent_of_classes(request: PredictionRequest, built: Built) -> Answer:
@@ -119,12 +122,17 @@ def gradient_descent_of_classes(request: PredictionRequest, built: Built) -> Ans
         step_size=learner.step_size,
         penalty=learner.penalty,
     )
-    return _classified(built, found, critical_step_size=found.critical_step_size)
+    return _classified(built, found, request.regime.n_samples, critical_step_size=found.critical_step_size)
 
 
-def _classified(built: Built, found: theory.GradientPrediction, **more: Any) -> Answer:
+def _classified(built: Built, found: theory.GradientPrediction, n_samples: float, **more: Any) -> Answer:
     """Return the rates of a predictor of the labels by its sign; square loss is half the squared error."""
-    test_error, train_error = _classes(built).rates.rates(found)
+    rates = _classes(built).rates
+    test_error, train_error = rates.rates(found)
+    noise = 0.0
+    if isinstance(rates, MixtureRates) and rates.fit_intercept:
+        within = found.score_square - found.score_mean**2 / (1.0 - rates.mean_label**2)
+        noise = found.test_error / (n_samples * within) if within > 0.0 else np.inf
     return Answer(
         status=found.status,
         test_error=test_error,
@@ -133,6 +141,7 @@ def _classified(built: Built, found: theory.GradientPrediction, **more: Any) -> 
         train_loss=0.5 * found.train_error,
         estimator_norm_squared=found.estimator_norm_squared,
         df1=found.df1,
+        intercept_noise=noise,
         phase=found.phase,
         residual=found.residual,
         iterations=found.iterations,
@@ -148,7 +157,7 @@ def ridge_of_classes(request: PredictionRequest, built: Built) -> Answer:
             _equivalent(built), request.regime.n_samples, FOR_EVER, penalty=learner.penalty
         )
         if learner.penalty > 0.0 or found.phase != "threshold":
-            return _classified(built, found)
+            return _classified(built, found, request.regime.n_samples)
     return _by_loss(request, built, Square())
 
 
@@ -192,6 +201,7 @@ def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
         ridge=found.outer_ridge,
         df1=found.df1,
         df2=found.df2,
+        intercept_noise=_intercept_noise(classes, found, n_samples),
         separability=None
         if isinstance(loss, Square)
         else separability(classes.population, classes.labels, n_samples=n_samples),
@@ -199,6 +209,15 @@ def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
         residual=found.residual,
         iterations=found.iterations,
     )
+
+
+def _intercept_noise(classes: Classes, found: ClassificationPrediction, n_samples: float) -> float:
+    """Estimate from the squared error of the scores, of which the constant averages n."""
+    fitted = isinstance(classes.rates, MixtureRates) and classes.rates.fit_intercept
+    if not fitted or found.status != "converged":
+        return 0.0
+    error = (1.0 - found.mean_margin) ** 2 + found.score_variance
+    return error / (n_samples * found.score_variance) if found.score_variance > 0.0 else np.inf
 
 
 def lda(request: PredictionRequest, built: Built) -> Answer:

@@ -39,6 +39,7 @@ SMALL_TRAIN_ERROR = 1e-3
 SHORTEST = 1e-100
 """Of the times by which a penalty is estimated."""
 STRONG_MEANS = 0.05
+NOISY_INTERCEPT = 0.02
 INPUTS = (RegressionRegime, MixtureRegime, TeacherClassificationRegime)
 CLASSES = ("mixture", "teacher_classification")
 
@@ -158,6 +159,12 @@ def _of_classes(request: PredictionRequest, answer: Answer) -> Iterator[tuple[st
     if request.regime.kind not in CLASSES:
         return
     yield from _of_small_training_errors("train_loss", answer, answer.train_loss or 0.0, 1.0)
+    if answer.intercept_noise > NOISY_INTERCEPT:
+        yield (
+            "noisy_intercept",
+            f"over training sets the fitted constant varies by {100 * answer.intercept_noise**0.5:.3g} % of the scores'"
+            " deviation within a class: so strong a penalty leaves scores so small that this limit, which neglects it, is too optimistic",
+        )
     separability = answer.separability
     if separability is not None and abs(separability.distance) < request.regime.n_samples**-0.5:
         yield (

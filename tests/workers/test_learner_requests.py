@@ -218,6 +218,13 @@ class TestMixtures:
         assert "strong_means" not in codes(by("ridge", penalty=0.1), {**regime, "mean_norm": 3.0}, RELU)
         assert "strong_means" not in codes(by("ridge", penalty=0.1), regime)
 
+    @pytest.mark.parametrize("learner", ["ridge", "logistic", "hinge"])
+    def test_a_constant_scatters_beside_small_scores(self, learner: str) -> None:
+        """So large a penalty leaves scores of 1e-4, where the constant still varies by 1 / sqrt(n)."""
+        assert "noisy_intercept" in codes(by(learner, penalty=1e4), MIXTURE, fit_intercept=True)
+        assert "noisy_intercept" not in codes(by(learner, penalty=0.1), MIXTURE, fit_intercept=True)
+        assert "noisy_intercept" not in codes(by(learner, penalty=1e4), MIXTURE)
+
     def test_means_where_the_inputs_do_not_vary_are_refused(self) -> None:
         covariance = {"kind": "discrete", "eigenvalues": [0.0, 1.0], "weights": [0.5, 0.5]}
         regime = {"kind": "mixture", "n_samples": 400, "n_features": 300, "covariance": covariance}

@@ -1,0 +1,258 @@
+"""From a prediction request to the same problem at finite size: what :mod:`simulation` draws and trains."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import simulation
+from api_schemas.prediction import PredictionRequest
+from api_schemas.regime import (
+    EigenspectrumRegime,
+    MixtureRegime,
+    SphereRegime,
+    TeacherClassificationRegime,
+    TeacherNetworkRegime,
+)
+from simulation.online import OnlineRegression, simulate_online
+from simulation.online_networks import OnlineNetwork, simulate_online_network
+from theory import InadmissibleProblem, Spectrum
+from theory.learners.networks import typical_overlaps
+from workers.features import activation_of
+from workers.inputs import inputs_of, means_of, parameters_of, spectrum_of
+from workers.refusals import Refused
+
+Array = npt.NDArray[np.float64]
+
+MOST_NUMBERS = 100_000_000
+"""Entries of the matrices of one replicate: 0.8 GB."""
+QUANTITIES = (
+    "test_error",
+    "excess_risk",
+    "train_error",
+    "test_loss",
+    "train_loss",
+    "estimator_norm_squared",
+)
+"""What a prediction and a simulation both report."""
+
+FEATURES: dict[str, Callable[..., Any]] = {
+    "linear": simulation.LinearFeatures,
+    "random_features": simulation.RandomFeatures,
+    "random_fourier": simulation.RandomFourier,
+    "random_projection": simulation.RandomProjection,
+    "rbf": simulation.Rbf,
+    "polynomial": simulation.Polynomial,
+    "laplace": simulation.Laplace,
+    "exponential": simulation.Exponential,
+    "ck": simulation.ConjugateKernel,
+    "ntk": simulation.TangentKernel,
+}
+LEARNERS: dict[str, Callable[..., Any]] = {
+    "ridge": simulation.Ridge,
+    "gradient_flow": simulation.GradientFlow,
+    "gradient_descent": simulation.GradientDescent,
+    "logistic": simulation.Logistic,
+    "hinge": simulation.Hinge,
+    "lda": simulation.DiscriminantAnalysis,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiniteProblem:
+    """A problem of finite size.
+
+    Attributes:
+        run: takes ``replicates``, ``seed``, ``first_replicate`` and ``xp`` by name; returns samples, arrays over replicates.
+        numbers: entries of the matrices of one replicate.
+        operations: floating-point operations of one, roughly.
+    """
+
+    run: Callable[..., Any]
+    numbers: float
+    operations: float
+
+    def measured(self, *, first: int, count: int, seed: int, xp: Any) -> dict[str, list[float]]:
+        """Return each quantity of replicates ``first`` to ``first + count - 1``, in their order."""
+        samples = self.run(replicates=count, seed=seed, first_replicate=first, xp=xp)
+        found = {name: getattr(samples, name, None) for name in QUANTITIES}
+        return {name: np.asarray(values, float).tolist() for name, values in found.items() if values is not None}
+
+
+def finite_problem(request: PredictionRequest) -> FiniteProblem:
+    """Build a request's problem at its own sizes.
+
+    Raises:
+        Refused: a size is no whole number, or one replicate does not fit into memory.
+    """
+    _check_whole(request)
+    numbers, operations = _cost(request)
+    if numbers > MOST_NUMBERS:
+        raise Refused(
+            "/regime/n_samples",
+            f"one replicate would need {numbers:.2g} numbers, more than the {MOST_NUMBERS:.0e} that a simulation may; choose"
+            " smaller sizes in the same ratios",
+        )
+    try:
+        run = _run_of(request)
+    except InadmissibleProblem as problem:
+        raise Refused("/regime", f"cannot be simulated at these sizes: {problem}") from None
+    return FiniteProblem(run=run, numbers=numbers, operations=operations)
+
+
+def _run_of(request: PredictionRequest) -> Callable[..., Any]:
+    regime, model = request.regime, request.model
+    learner: Any = model.learner
+    n_samples = int(regime.n_samples)
+    if isinstance(regime, TeacherNetworkRegime):
+        network = _network(request, regime)
+        return lambda **options: simulate_online_network(network, **options)
+    if learner.kind == "sgd":
+        online = OnlineRegression(
+            regime=_regime(regime),
+            n_samples=n_samples,
+            step_size=learner.step_size,
+            features=_features(model.features),
+        )
+        return lambda **options: simulate_online(online, **options)
+    problem = simulation.Problem(
+        regime=_regime(regime),
+        features=_features(model.features),
+        learner=LEARNERS[learner.kind](**parameters_of(learner)),
+        n_samples=n_samples,
+        fit_intercept=model.fit_intercept,
+    )
+    return lambda **options: simulation.simulate(problem, **options)
+
+
+def _features(features: Any) -> Any:
+    part = features.kernel if features.kind == "kernel" else features
+    fields = parameters_of(part)
+    if "layers" in fields:
+        row = simulation.InfiniteLayer if features.kind == "kernel" else simulation.Layer
+        fields["layers"] = [
+            row(**{**layer.__dict__, "activation": activation_of(layer.activation)}) for layer in part.layers
+        ]
+    return FEATURES[part.kind](**fields)
+
+
+def _regime(regime: Any) -> Any:
+    if isinstance(regime, SphereRegime):
+        return simulation.SphereRegime(
+            n_features=int(regime.n_features),
+            degree_energies=regime.degree_energies,
+            noise_variance=regime.noise_variance,
+        )
+    if isinstance(regime, EigenspectrumRegime):
+        counts = np.ones(len(regime.eigenvalues), int)
+        if regime.multiplicities is not None:
+            counts = np.asarray(regime.multiplicities, float).astype(int)
+        return simulation.GaussianRegime(
+            eigenvalues=np.repeat(regime.eigenvalues, counts),
+            energies=np.repeat(np.asarray(regime.energies) / counts, counts),
+            noise_variance=regime.noise_variance,
+            tail_trace=regime.tail_trace,
+        )
+    if isinstance(regime, MixtureRegime):
+        eigenvalues, shares = simulation.directions(*means_of(regime))
+        return simulation.MixtureRegime(
+            eigenvalues=eigenvalues, mean_shares=shares, positive_fraction=regime.positive_fraction
+        )
+    eigenvalues, energies = simulation.directions(*inputs_of(regime))
+    drawn = {"eigenvalues": eigenvalues, "energies": energies, "noise_variance": regime.noise_variance}
+    if isinstance(regime, TeacherClassificationRegime):
+        return simulation.TeacherRegime(link=regime.link, **drawn)
+    return simulation.GaussianRegime(
+        nonlinear_variance=regime.target.nonlinear_variance, mean=regime.target.mean, **drawn
+    )
+
+
+def _network(request: PredictionRequest, regime: TeacherNetworkRegime) -> OnlineNetwork:
+    """Spell out a network with its start; ``w . w*`` is d times the overlaps on the wire."""
+    features: Any = request.model.features
+    learner: Any = request.model.learner
+    spectrum: Spectrum = spectrum_of(regime)
+    eigenvalues, _ = simulation.directions(spectrum, np.zeros(spectrum.eigenvalues.size))
+    d, count, taught = float(regime.n_features), features.hidden_units, regime.hidden_units
+    teacher = np.eye(taught) if regime.overlaps is None else np.array(regime.overlaps)
+    own = (
+        features.initial_variance * np.eye(count)
+        if features.initial_self_overlaps is None
+        else np.array(features.initial_self_overlaps)
+    )
+    shared = (
+        np.sqrt(np.outer(np.diagonal(own), np.diagonal(teacher)) / d) * typical_overlaps(count, taught)
+        if features.initial_overlaps is None
+        else np.array(features.initial_overlaps)
+    )
+    # sqrt(a) w . x / sqrt(d) of student and teacher; one scale for both, the teacher's weights in its units.
+    scale = (features.weight_variance / d) ** 0.5
+    ratio = (regime.weight_variance / features.weight_variance) ** 0.5
+    return OnlineNetwork(
+        eigenvalues=eigenvalues,
+        activation=activation_of(features.activation),
+        teacher_activation=activation_of(regime.activation),
+        n_samples=int(regime.n_samples),
+        step_size=learner.step_size,
+        self_overlaps=d * own,
+        overlaps=d * ratio * shared,
+        teacher_overlaps=d * ratio**2 * teacher,
+        readout=features.readout,
+        teacher_readout=regime.readout,
+        readout_step_size=features.readout_step_size / d,
+        input_scale=scale,
+        noise_variance=regime.noise_variance,
+    )
+
+
+def _check_whole(request: PredictionRequest) -> None:
+    """Refuse fractions of samples and features, which have limits but cannot be drawn."""
+    regime: Any = request.regime
+    features: Any = request.model.features
+    sizes = [("/regime/n_samples", regime.n_samples)]
+    if hasattr(regime, "n_features"):
+        sizes.append(("/regime/n_features", regime.n_features))
+    for index, value in enumerate(getattr(regime, "multiplicities", None) or []):
+        sizes.append((f"/regime/multiplicities/{index}", value))
+    sizes += [
+        (f"/model/features/{name}", getattr(features, name))
+        for name in ("width", "frequencies")
+        if hasattr(features, name)
+    ]
+    if features.kind == "random_features":
+        sizes += [(f"/model/features/layers/{index}/width", layer.width) for index, layer in enumerate(features.layers)]
+    for pointer, value in sizes:
+        if float(value) != round(float(value)):
+            raise Refused(pointer, f"must be a whole number where it is drawn, got {value:g}")
+
+
+def _cost(request: PredictionRequest) -> tuple[float, float]:
+    """Return the numbers that one replicate holds, and the operations that it takes."""
+    regime: Any = request.regime
+    features: Any = request.model.features
+    n = float(regime.n_samples)
+    d = float(getattr(regime, "n_features", 0.0) or sum(regime.multiplicities or [1.0] * len(regime.eigenvalues)))
+    if isinstance(regime, TeacherNetworkRegime):
+        units = features.hidden_units + regime.hidden_units
+        return d * units * 256.0, 10.0 * n * d * units
+    widths = [d]
+    if features.kind == "random_features":
+        widths += [float(layer.width) for layer in features.layers]
+    elif features.kind == "random_fourier":
+        widths += [2.0 * float(features.frequencies)]
+    elif features.kind == "random_projection":
+        widths += [float(features.width)]
+    rows = n + simulation.replicates.N_TEST
+    mapped = sum(rows * below * above for below, above in pairwise(widths))
+    held = rows * max(widths) + sum(below * above for below, above in pairwise(widths))
+    if request.model.learner.kind == "sgd":
+        return held, 10.0 * n * widths[-1] + 2.0 * mapped
+    last = n if features.kind == "kernel" else widths[-1]
+    smaller = min(n, last)
+    solve = {"ridge": 4.0, "lda": 4.0, "logistic": 60.0, "hinge": 200.0}.get(request.model.learner.kind, 25.0)
+    if features.kind == "kernel":
+        held, mapped = held + n * rows, mapped + 20.0 * n * rows + n * rows * d
+    return held + smaller**2, 2.0 * mapped + 2.0 * n * last * smaller + solve * smaller**3 + 50.0 * n * d

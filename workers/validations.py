@@ -1,0 +1,161 @@
+"""A validation: the replicates of a problem in chunks, any worker's, and what they say together beside the theory."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import norm as normal
+from scipy.stats import t as student
+
+import theory
+from api_schemas.canonical import content_address
+from api_schemas.prediction import Prediction, PredictionRequest
+from api_schemas.validation import Comparison, Validation, ValidationRequest
+from simulation.statistics import Moments
+from workers.finite import QUANTITIES, finite_problem
+from workers.predictions import predict
+from workers.refusals import Refused
+
+KEY_PREFIX = f"foretell/validations/{theory.SOLVER_VERSION}"
+
+STANDARD_ERRORS = 3.0
+ROUNDING = 1e-9
+"""What double precision leaves of a quantity, relative to the test error: residuals of interpolators are no more."""
+CHUNK_OPERATIONS = 4e10
+"""Of a chunk: some seconds on one core."""
+MOST_IN_CHUNK = 1000
+FEWER_SAMPLES = 2.0
+
+
+class Chunk(NamedTuple):
+    """Replicates ``first`` to ``first + size - 1``."""
+
+    first: int
+    size: int
+
+
+def key_of(request: ValidationRequest) -> str:
+    """Return the content address of a validation."""
+    return content_address(request, solver_version=KEY_PREFIX)
+
+
+def check(request: ValidationRequest) -> None:
+    """Make sure that a validation can be run, short of running it.
+
+    Raises:
+        Refused: the theory's assumptions do not hold, or the problem has no finite form; pointers are within ``request``.
+    """
+    try:
+        finite_problem(request.request)
+        answer = predict(request.request)
+    except Refused as refusal:
+        raise type(refusal)(f"/request{refusal.pointer}", refusal.detail) from None
+    if answer.status != "converged":
+        raise Refused(
+            "/request",
+            f"the prediction is {answer.status}: there is no finite number to compare a simulation with",
+        )
+
+
+def chunks_of(request: ValidationRequest) -> list[Chunk]:
+    """Cut the replicates into chunks of some seconds each; a function of the request alone."""
+    operations = finite_problem(request.request).operations
+    size = int(min(max(CHUNK_OPERATIONS / operations, 1.0), MOST_IN_CHUNK, request.replicates))
+    return [Chunk(first, min(size, request.replicates - first)) for first in range(0, request.replicates, size)]
+
+
+def run_chunk(request: ValidationRequest, chunk: Chunk, *, xp: Any = np) -> dict[str, list[float]]:
+    """Draw and train the replicates of a chunk; the same numbers wherever, and whatever else runs."""
+    problem = finite_problem(request.request)
+    return problem.measured(first=chunk.first, count=chunk.size, seed=request.seed, xp=xp)
+
+
+def enough(request: ValidationRequest, chunks: Sequence[Mapping[str, Sequence[float]]]) -> int | None:
+    """Return how many of the first chunks reach the precision that is asked for, None if they do not yet.
+
+    Args:
+        request: with or without a precision.
+        chunks: results of the chunks from the first on, without a gap.
+    """
+    if request.precision is None:
+        return None
+    moments = Moments()
+    for position, chunk in enumerate(chunks):
+        moments = moments.merge(Moments.of(chunk["test_error"]))
+        if moments.count > 1 and moments.standard_error <= request.precision * abs(moments.mean):
+            return position + 1
+    return None
+
+
+def conclude(
+    request: ValidationRequest, chunks: Sequence[Mapping[str, Sequence[float]]], *, backend: str, device: str
+) -> Validation:
+    """Compare all replicates with the theory; sums are exact, so that the order of chunks and workers leaves no trace.
+
+    Args:
+        request: that was run.
+        chunks: results in the order of the replicates.
+        backend: "numpy" or "cupy".
+        device: where it ran.
+    """
+    answer, fewer = predict(request.request), _with_fewer_samples(request.request)
+    compared = dict(_compared(answer, fewer, chunks, float(request.request.regime.n_samples)))
+    return Validation(
+        quantities=compared,
+        replicates=sum(len(chunk["test_error"]) for chunk in chunks),
+        backend=backend,  # type: ignore[arg-type]
+        device=device,
+        agrees=all(comparison.agrees for comparison in compared.values()),
+        warnings=[warning.code for warning in answer.warnings],
+    )
+
+
+def _with_fewer_samples(request: PredictionRequest) -> Prediction | None:
+    """Predict at two samples less, whose distance is what the limit neglects; None where there is no such number."""
+    left = request.regime.n_samples - FEWER_SAMPLES
+    if left < 1.0:
+        return None
+    regime = request.regime.model_copy(update={"n_samples": left})
+    try:
+        found = predict(request.model_copy(update={"regime": regime}))
+    except Refused:
+        return None
+    return found if found.status == "converged" else None
+
+
+def _compared(
+    answer: Prediction, fewer: Prediction | None, chunks: Sequence[Mapping[str, Sequence[float]]], n_samples: float
+) -> Iterator[tuple[str, Comparison]]:
+    scale = abs(answer.test_error or 0.0)
+    for name in QUANTITIES:
+        value = getattr(answer, name)
+        if value is None or not all(name in chunk for chunk in chunks):
+            continue
+        moments = Moments.of(number for chunk in chunks for number in chunk[name])
+        moved = None if fewer is None else getattr(fewer, name)
+        allowance = abs(value) / n_samples + (abs(value - moved) if moved is not None else abs(value))
+        allowance += ROUNDING * scale
+        gap, error = moments.mean - value, moments.standard_error
+        yield (
+            name,
+            Comparison(
+                theory=value,
+                mean=moments.mean,
+                standard_error=error,
+                z=gap / error if 0.0 < error < inf else None,
+                allowance=allowance,
+                agrees=abs(gap) <= allowance + spread(moments.count) * error,
+            ),
+        )
+
+
+def spread(count: int) -> float:
+    """Return how many standard errors, estimated from so many replicates, are as rare as three that are known: Student's t."""
+    return float(student.isf(normal.sf(STANDARD_ERRORS), count - 1))
+
+
+def dumped(values: Mapping[str, Sequence[float]]) -> str:
+    """Write a chunk's result so that every digit comes back."""
+    return json.dumps(values, separators=(",", ":"))
