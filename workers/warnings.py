@@ -163,7 +163,8 @@ def _of_classes(request: PredictionRequest, answer: Answer) -> Iterator[tuple[st
         yield (
             "noisy_intercept",
             f"over training sets the fitted constant varies by {100 * answer.intercept_noise**0.5:.3g} % of the scores'"
-            " deviation within a class: so strong a penalty leaves scores so small that this limit, which neglects it, is too optimistic",
+            " deviation within a class: so strong a penalty leaves scores so small that this limit, which neglects it, is too"
+            " optimistic",
         )
     separability = answer.separability
     if separability is not None and abs(separability.distance) < request.regime.n_samples**-0.5:
