@@ -1,7 +1,7 @@
 """What a linear classifier with a convex loss attains on any features, penalty 0 included."""
 
-from dataclasses import dataclass
-from math import inf, isfinite, sqrt
+from dataclasses import dataclass, replace
+from math import inf, isfinite, nan, sqrt
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,9 @@ PROX_TOLERANCE = 1e-10
 REACH = 10.0
 """Standard deviations over which the proximal operator is checked."""
 
+SMALLEST_PENALTY, LARGEST_PENALTY = 1e-20, 1e20
+"""In units of the trace. Limits are reached to rounding beyond either, but for logistic regression of separable classes."""
+
 Status = Literal["converged", "divergent", "not_converged"]
 
 
@@ -44,7 +47,8 @@ class ClassificationPrediction:
         intercept: b.
         outer_ridge: kappa, ``penalty / Vh``: the ridge that acts on the population of features.
         df1, df2: traces of the population at ``outer_ridge``.
-        status: "converged"; "divergent" where no finite weights are optimal; "not_converged", the best iterate.
+        status: "converged"; "divergent" where no finite weights are optimal; "not_converged", the best iterate, or nan where
+            there is none, as for penalties near the end of the range of doubles.
         residual: largest relative change that another round of the fixed point makes.
         quadrature_error: by how much twice the nodes change the averages, relatively.
         energy_error: mismatch of ``E gamma p`` and ``penalty |w|^2``, relative to their parts.
@@ -102,20 +106,47 @@ def predict_classifier(
 def _predict(
     population: Population, labels: MixtureLabels | TeacherLabels, loss: Loss, n_samples: float, penalty: float
 ) -> ClassificationPrediction:
+    largest = LARGEST_PENALTY * population.trace
+    if penalty > largest:
+        return _scaled(_predict(population, labels, loss, n_samples, largest), largest / penalty, population.trace)
     if isinstance(loss, Square):
         return _least_squares(population, labels, loss, n_samples, penalty)
-    if penalty == 0.0 and separability(population, labels, n_samples=n_samples).separable:
-        margin = FixedPoint(
-            population=population, labels=labels, loss=HardMargin(), n_samples=n_samples, penalty=population.trace
-        )
-        if isinstance(loss, Hinge):
-            return _read(margin, margin.solve(), interpolates=True)
-        limit = margin.solve()
-        return _infinite(limit.ridge, limit.traces, iterations=limit.iterations)
+    vanishing = penalty < SMALLEST_PENALTY * population.trace
+    if vanishing and separability(population, labels, n_samples=n_samples).separable:
+        if isinstance(loss, Hinge) or penalty == 0.0:
+            return _largest_margin(population, labels, loss, n_samples)
+    elif vanishing:
+        penalty = 0.0
     if isinstance(loss, Hinge) and isinstance(labels, MixtureLabels) and collapses(population, labels, n_samples):
         return _collapsed(population, labels, loss)
     problem = FixedPoint(population=population, labels=labels, loss=loss, n_samples=n_samples, penalty=penalty)
     return _read(problem, problem.solve())
+
+
+def _largest_margin(population: Population, labels: Labels, loss: Loss, n_samples: float) -> ClassificationPrediction:
+    """Separable classes without a penalty: the hinge leads to the largest margin, other weights grow in its direction."""
+    problem = FixedPoint(
+        population=population, labels=labels, loss=HardMargin(), n_samples=n_samples, penalty=population.trace
+    )
+    limit = problem.solve()
+    if isinstance(loss, Hinge):
+        return _read(problem, limit, interpolates=True)
+    return _unanswered(inf, "divergent", iterations=limit.iterations, ridge=limit.ridge, traces=limit.traces)
+
+
+def _scaled(found: ClassificationPrediction, factor: float, trace: float) -> ClassificationPrediction:
+    """Return the answer for a penalty larger by 1 / factor: weights are in inverse proportion to penalties so large."""
+    return replace(
+        found,
+        estimator_norm_squared=found.estimator_norm_squared * factor * factor,
+        mean_margin=found.mean_margin * factor,
+        score_variance=found.score_variance * factor * factor,
+        proximal=found.proximal * factor,
+        # So is the curvature, unless it is what keeps a class on the hinge's kink.
+        outer_ridge=found.outer_ridge / factor if found.outer_ridge > trace else found.outer_ridge,
+        df1=found.df1 * factor if found.outer_ridge > trace else found.df1,
+        df2=found.df2 * factor * factor if found.outer_ridge > trace else found.df2,
+    )
 
 
 def _check(population: Population, labels: MixtureLabels | TeacherLabels, n_samples: float, penalty: float) -> None:
@@ -140,7 +171,7 @@ def _least_squares(
     # T - kappa T' of the theory of least squares, and the test loss, twice.
     unfitted = moments.squared + moments.pull**2 * traces.coupling_variance
     if found.free == 0.0 or not isfinite(mean_margin + unfitted):
-        return _infinite(found.ridge, traces, iterations=found.iterations)
+        return _unanswered(inf, "divergent", iterations=found.iterations, ridge=found.ridge, traces=traces)
     squared = unfitted / found.free
     variance = moments.pull**2 * traces.coupling_variance + squared * traces.df2 / n_samples
     proximal = traces.df1 / (n_samples * curvature) if curvature > 0.0 else inf
@@ -166,6 +197,8 @@ def _least_squares(
 
 def _read(problem: FixedPoint, solution: Solution, *, interpolates: bool = False) -> ClassificationPrediction:
     """Read everything off a solution, and check it."""
+    if not isfinite(solution.residual):
+        return _unanswered(nan, "not_converged", iterations=solution.iterations)
     loss, labels, scores, traces = problem.loss, problem.labels, solution.scores, solution.traces
     # The largest margin is where the hinge's minimum goes, whose loss is finite on fresh samples.
     reported = Hinge() if interpolates else loss
@@ -234,22 +267,25 @@ def _energy_error(problem: FixedPoint, solution: Solution, norm: float) -> float
     return max(mismatch - rounding, 0.0) / parts
 
 
-def _infinite(ridge: float, traces: Traces, *, iterations: int) -> ClassificationPrediction:
+def _unanswered(
+    value: float, status: Status, *, iterations: int, ridge: float = nan, traces: Traces | None = None
+) -> ClassificationPrediction:
+    """Return infinite errors, or none."""
     return ClassificationPrediction(
-        test_error=inf,
-        train_error=inf,
-        test_loss=inf,
-        train_loss=inf,
-        estimator_norm_squared=inf,
-        mean_margin=inf,
-        score_variance=inf,
-        proximal=inf,
-        intercept=inf,
+        test_error=value,
+        train_error=value,
+        test_loss=value,
+        train_loss=value,
+        estimator_norm_squared=value,
+        mean_margin=value,
+        score_variance=value,
+        proximal=value,
+        intercept=value,
         outer_ridge=ridge,
-        df1=traces.df1,
-        df2=traces.df2,
-        status="divergent",
-        residual=0.0,
+        df1=traces.df1 if traces else nan,
+        df2=traces.df2 if traces else nan,
+        status=status,
+        residual=0.0 if status == "divergent" else inf,
         iterations=iterations,
     )
 

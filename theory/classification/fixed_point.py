@@ -12,7 +12,7 @@ Sources: Mignacco et al., arXiv:2002.11544; Loureiro et al., arXiv:2102.08127.
 """
 
 from dataclasses import dataclass, field, replace
-from math import exp, inf, isfinite, log, sqrt
+from math import exp, inf, isfinite, log, nan, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +29,8 @@ TOLERANCE = 1e-12
 """Of the logarithms; Newton's method goes on until it is met or nothing is gained, and DONE is enough."""
 DONE = 1e-9
 CLOSE = 1e-6
+MAX_EVALUATIONS = 2000
+"""After so many a problem is given up; nearly all take fewer than 20."""
 MAX_NEWTON_STEPS = 40
 MAX_CORRECTOR_STEPS = 12
 LONGEST_STEP = 3.0
@@ -63,6 +65,19 @@ class Solution(NamedTuple):
     iterations: int
 
 
+@dataclass
+class Effort:
+    """Evaluations of the labels' averages made so far, and how many there may be."""
+
+    spent: int = 0
+    limit: int = MAX_EVALUATIONS
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether to give up."""
+        return self.spent >= self.limit
+
+
 class _Evaluation(NamedTuple):
     """Of the equations at some unknowns: the difference of the two sides, its Jacobian, and what a :class:`Solution` holds."""
 
@@ -92,7 +107,7 @@ class _TraceSlopes:
                 stride = here[0] - self.last[0]
                 found, expected = 1.0 + 0.5 * (here[2] - self.last[2]) / stride, 0.5 * (guess + self.last[1])
                 known = ROUNDING * (1.0 + np.abs(here[2])) < 0.05 * abs(stride) * expected
-                self.factors = np.where(known, np.clip(found / expected, 0.01, 100.0), self.factors)
+                self.factors = np.where(known, np.maximum(found, 0.0) / expected, self.factors)
             self.last = here
         return np.minimum(guess * self.factors, 1.0)
 
@@ -106,6 +121,7 @@ class FixedPoint:
         labels, loss: what is learned, and how.
         n_samples: n > 0.
         penalty: nonnegative; 0 means that the ridge is 0.
+        effort: shared with the problems at other penalties that are solved on the way.
     """
 
     population: Population
@@ -113,6 +129,7 @@ class FixedPoint:
     loss: Loss
     n_samples: float
     penalty: float
+    effort: Effort = field(default_factory=Effort, compare=False)
 
     @property
     def softening(self) -> float:
@@ -121,7 +138,7 @@ class FixedPoint:
 
     def solve(self) -> Solution:
         """Solve from a rough guess; failing that, approach from penalties where this succeeds."""
-        found = self._newton(self._guess(), None, MAX_NEWTON_STEPS)
+        found = self._newton(None, None, MAX_NEWTON_STEPS)
         if found.residual <= DONE:
             return found
         if isinstance(self.loss, HardMargin):
@@ -130,8 +147,10 @@ class FixedPoint:
             return self._vanishing(found)
         for decades in ANCHORS:
             for direction in (1.0, -1.0):
+                if self.effort.exhausted:
+                    return found
                 anchor = replace(self, penalty=self.penalty * 10.0 ** (direction * decades))
-                start = anchor._newton(anchor._guess(), None, MAX_NEWTON_STEPS)
+                start = anchor._newton(None, None, MAX_NEWTON_STEPS)
                 if start.residual <= DONE:
                     approached = self._approach(start, anchor.penalty)
                     if approached is not None:
@@ -186,22 +205,22 @@ class FixedPoint:
         else:
             curvature = 0.25 * max(1.0 - self.population.rank / self.n_samples, 0.01)
         traces = self.population.traces(self.penalty / curvature)
-        pull = self.loss.target / (1.0 + traces.coupling)
+        target = self.loss.target(traces.df1 / (self.n_samples * curvature))
+        pull = target / (1.0 + traces.coupling)
         squared = (pull**2 * (1.0 + traces.coupling_variance)) / max(1.0 - traces.df2 / self.n_samples, 0.1)
         return np.log([pull * curvature, squared * curvature**2, curvature + self.softening])
 
-    def _newton(self, unknowns: Array, offset: float | None, max_steps: int) -> Solution:
+    def _newton(self, unknowns: Array | None, offset: float | None, max_steps: int) -> Solution:
         """Newton's method, each step as long as the next correction by the same Jacobian is shorter.
 
         Source: the natural monotonicity test of Deuflhard, *Newton Methods for Nonlinear Problems* (2004), section 3.3.
         """
         slopes = _TraceSlopes()
-        iterations = 1
         now = self._try(unknowns, offset, slopes)
         if now is None:
-            return _failed(unknowns)
+            return _failed(self.effort.spent)
         for _ in range(max_steps):
-            if now.solution.residual <= TOLERANCE:
+            if now.solution.residual <= TOLERANCE or self.effort.exhausted:
                 break
             try:
                 step = -np.linalg.solve(now.jacobian, now.change)
@@ -215,7 +234,6 @@ class FixedPoint:
             for halving in range(MAX_HALVINGS):
                 length = reach * 0.5**halving
                 following = self._try(now.solution.unknowns + length * step, now.solution.scores.offset, slopes)
-                iterations += 1
                 if following is None:
                     continue
                 correction = float(np.max(np.abs(np.linalg.solve(now.jacobian, following.change))))
@@ -230,16 +248,16 @@ class FixedPoint:
                 accepted = self._try(
                     now.solution.unknowns + np.clip(0.5 * now.change, -1.0, 1.0), now.solution.scores.offset, slopes
                 )
-                iterations += 1
                 if accepted is None:
                     break
             now = accepted
-        return now.solution._replace(iterations=iterations)
+        return now.solution._replace(iterations=self.effort.spent)
 
-    def _try(self, unknowns: Array, offset: float | None, slopes: _TraceSlopes) -> _Evaluation | None:
-        """Evaluate, or return None where something leaves the range of doubles."""
+    def _try(self, unknowns: Array | None, offset: float | None, slopes: _TraceSlopes) -> _Evaluation | None:
+        """Evaluate, at a guess if nowhere else, or return None where something leaves the range of doubles."""
+        self.effort.spent += 1
         try:
-            found = self.evaluate(unknowns, offset, slopes)
+            found = self.evaluate(self._guess() if unknowns is None else unknowns, offset, slopes)
         except (ArithmeticError, ValueError):
             return None
         finite = np.all(np.isfinite(found.change)) and np.all(np.isfinite(found.jacobian))
@@ -251,6 +269,8 @@ class FixedPoint:
         stride = LONGEST_STRIDE
         here, before = start, None
         for _ in range(MAX_STRIDES):
+            if self.effort.exhausted:
+                break
             last = abs(goal - position) <= stride
             following = goal if last else position + stride * np.sign(goal - position)
             guess = here.unknowns
@@ -310,6 +330,6 @@ class FixedPoint:
         return failed
 
 
-def _failed(unknowns: Array) -> Solution:
-    nothing = Traces(*([inf] * 6))
-    return Solution(unknowns, Scores(np.nan, np.nan, np.nan, np.nan), np.nan, nothing, (np.nan,) * 3, inf, 1)
+def _failed(iterations: int) -> Solution:
+    nothing = Traces(*([nan] * 6))
+    return Solution(np.full(3, nan), Scores(nan, nan, nan, nan), nan, nothing, (nan, nan, nan), inf, iterations)

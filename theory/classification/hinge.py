@@ -19,11 +19,14 @@ class Hinge:
 
     anchor = 1.0
     slope_at_zero = 1.0
-    target = 1.0
 
     def value(self, margin: Array) -> Array:
         """The loss."""
         return np.maximum(1.0 - margin, 0.0)
+
+    def target(self, proximal: float) -> float:  # noqa: ARG002 - of the protocol
+        """The margin that is asked for."""
+        return 1.0
 
     def pointwise(self, margin: Array, proximal: float) -> Pointwise:
         """Piecewise: below ``1 - V`` the dual variable is 1, above 1 it is 0."""
@@ -94,11 +97,14 @@ class HardMargin:
 
     anchor = 1.0
     slope_at_zero = np.inf
-    target = 1.0
 
     def value(self, margin: Array) -> Array:
         """The loss."""
         return np.where(margin >= 1.0, 0.0, np.inf)
+
+    def target(self, proximal: float) -> float:  # noqa: ARG002 - of the protocol
+        """The margin that is asked for."""
+        return 1.0
 
     def pointwise(self, margin: Array, proximal: float) -> Pointwise:
         """Piecewise: the margins below 1 move to 1."""

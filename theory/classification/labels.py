@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 
 BALANCED = 1e-8
 """Of the offset, in units of what it varies by: a first-order correction leaves its square."""
-MAX_BALANCING = 200
+MAX_BALANCING = 100
 ROUNDING = 4e-16
 
 

@@ -19,7 +19,6 @@ class Logistic:
 
     anchor = 0.0
     slope_at_zero = 0.5
-    target = 2.0
 
     def value(self, margin: Array) -> Array:
         """The loss."""
@@ -34,6 +33,10 @@ class Logistic:
         else it runs into two-cycles once V exceeds about 50.
         """
         return _reflected(margin, proximal)[0]
+
+    def target(self, proximal: float) -> float:
+        """2 where it is curved, and further out where fitted margins go like the logarithm of V."""
+        return 2.0 + float(np.log1p(0.25 * proximal))
 
     def pointwise(self, margin: Array, proximal: float) -> Pointwise:
         """All from one exponential."""

@@ -67,15 +67,17 @@ class Loss(Protocol):
     Attributes:
         anchor: the margin from which offsets are counted, so that they keep their digits beside a kink.
         slope_at_zero: ``-l'(0)``.
-        target: a margin to start the search from, towards which least squares would fit.
     """
 
     anchor: float
     slope_at_zero: float
-    target: float
 
     def value(self, margin: Array) -> Array:
         """The loss."""
+        ...
+
+    def target(self, proximal: float) -> float:
+        """A margin to start the search from, towards which least squares would fit."""
         ...
 
     def pointwise(self, margin: Array, proximal: float) -> Pointwise:

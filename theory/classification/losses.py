@@ -15,12 +15,15 @@ class Square:
 
     anchor = 1.0
     slope_at_zero = 1.0
-    target = 1.0
 
     def value(self, margin: Array) -> Array:
         """The loss."""
         loss: Array = 0.5 * (1.0 - margin) ** 2
         return loss
+
+    def target(self, proximal: float) -> float:  # noqa: ARG002 - of the protocol
+        """The margin that is asked for."""
+        return 1.0
 
     def pointwise(self, margin: Array, proximal: float) -> Pointwise:
         """All affine."""

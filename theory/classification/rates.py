@@ -37,7 +37,7 @@ def logistic_noise() -> NormalMixture:
 
     Source: Andrews and Mallows, *Scale mixtures of normal distributions* (1974), section 3.
     """
-    k = np.exp(LOGARITHMIC_SPACING * np.arange(-17.0, 11.0))
+    k = np.exp(LOGARITHMIC_SPACING * np.arange(-14.0, 13.0))
     order = np.arange(1.0, 40.0)[:, None]
     odd = (2.0 * order - 1.0) ** 2
     # The two forms of the theta function, each where it converges fast.
@@ -95,7 +95,8 @@ def shifted_latent_misclassification(
     """
     if score_variance == 0.0:
         return _below_zero(shift, 0.0)
-    slack = max(score_variance * latent_variance - covariance * covariance, 0.0)
+    largest = sqrt(score_variance) * sqrt(latent_variance)
+    slack = max((largest - covariance) * (largest + covariance), 0.0)
     if shift == 0.0:
         return atan2(sqrt(slack), covariance) / np.pi
     reach = shift / sqrt(score_variance)

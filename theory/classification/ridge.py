@@ -1,6 +1,7 @@
 """The ridge that acts on the population, for square loss: ``penalty = kappa (1 - df1 / n)``, through any features."""
 
 from dataclasses import dataclass
+from math import inf
 
 from theory.equivalents.population import Population, Traces
 from theory.solvers.increasing import Root, solve_increasing
@@ -52,6 +53,9 @@ def ridge_of(population: Population, n_samples: float, penalty: float) -> OuterR
     else:
         start = penalty + population.trace / n_samples
         root = solve_increasing(function, penalty, start=start, vanishing=False)
+    if penalty > 0.0 and root.ridge == 0.0:
+        # A penalty so small that the ridge underflows.
+        root = Root(penalty, inf, root.iterations, converged=False)
     traces = population.traces(root.ridge)
     curvature = penalty / root.ridge if penalty > 0.0 else max(surplus, 0.0) / n_samples
     return OuterRidge(
