@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import structlog
 from api_schemas.base import Schema
 from api_schemas.job import Job
 from api_schemas.prediction import Prediction
+from api_schemas.validation import ValidationRequest
 from service import metrics
 from service.cache import Entry, MemoryCache
 from service.computations import PREDICTIONS, Computation, refusals
@@ -19,6 +21,7 @@ from service.parsing import parse
 from service.problems import ProblemException
 from service.settings import Settings
 from service.shared_cache import SharedCache
+from workers import chunks, validations
 
 log = structlog.get_logger("foretell.service")
 
@@ -64,17 +67,26 @@ class Answerer:
             ProblemException: the body is refused, or the answer took too long.
         """
         if len(body) <= computation.inline_bytes:
-            # Under two milliseconds of work that nothing could interrupt; Redis has a time limit of its own.
             request, key = _parse_with_key(computation, body)
-            answer = await self._find(computation, request, key, fresh=fresh, inline=True)
+            if computation.quick(request):
+                # Under two milliseconds of work that nothing could interrupt; Redis has a time limit of its own.
+                answer = await self._find(computation, request, key, fresh=fresh, inline=True)
+            else:
+                answer = await self._in_time(
+                    computation, self._find(computation, request, key, fresh=fresh, inline=False)
+                )
         else:
-            answer = await self._answer_in_thread(computation, body, fresh=fresh)
+            answer = await self._in_time(computation, self._answer_in_thread(computation, body, fresh=fresh))
         if digest is not None:
             self._memory.remember(digest, answer.entry)
         return answer
 
-    async def queue(self, body: bytes) -> Job:
+    async def queue(self, body: bytes, *, idempotency: str | None = None) -> Job:
         """Queue the raw body of a prediction request, to be answered later.
+
+        Args:
+            body: as it came.
+            idempotency: what the client calls this request, if it does.
 
         Raises:
             ProblemException: the body is refused, or there is no queue at present.
@@ -85,7 +97,34 @@ class Answerer:
         else:
             request, key = await self._in_thread(_parse_with_key, PREDICTIONS, body)
             await self._in_thread(PREDICTIONS.check, request)
-        return await self._jobs.submit(request, key=key)
+        return await self._jobs.submit(request, key=key, idempotency=idempotency)
+
+    async def validate(self, body: bytes, *, idempotency: str | None = None) -> Job:
+        """Queue the raw body of a validation request.
+
+        Args:
+            body: as it came.
+            idempotency: what the client calls this request, if it does.
+
+        Raises:
+            ProblemException: the body is refused, there is no queue at present, or no worker of the kind asked for.
+        """
+        try:
+            async with asyncio.timeout(self._time_limit):
+                request, key = await self._in_thread(_parse_validation, body)
+        except TimeoutError:
+            raise ProblemException(
+                "time_limit",
+                f"the prediction to compare with took longer than {self._time_limit:g} s; use fewer modes",
+                headers={"Retry-After": "1"},
+            ) from None
+        if request.backend == "cupy":
+            raise ProblemException(
+                "unavailable",
+                "no worker with a GPU is registered; backend 'numpy', or 'auto', runs without one",
+                headers={"Retry-After": "60"},
+            )
+        return await self._jobs.submit_validation(request, key=key, idempotency=idempotency)
 
     def keep(self, prediction: Prediction) -> None:
         """Keep an answer that a worker found, so that asking again finds it."""
@@ -95,10 +134,13 @@ class Answerer:
             self._shared.put(prediction.key, body)
 
     async def _answer_in_thread(self, computation: Computation, body: bytes, *, fresh: bool) -> Answer:
+        request, key = await self._in_thread(_parse_with_key, computation, body)
+        return await self._find(computation, request, key, fresh=fresh, inline=False)
+
+    async def _in_time(self, computation: Computation, answer: Coroutine[Any, Any, Answer]) -> Answer:
         try:
             async with asyncio.timeout(self._time_limit):
-                request, key = await self._in_thread(_parse_with_key, computation, body)
-                return await self._find(computation, request, key, fresh=fresh, inline=False)
+                return await answer
         except TimeoutError:
             raise ProblemException(
                 "time_limit",
@@ -170,6 +212,13 @@ def solve(computation: Computation, request: Schema, key: str) -> bytes:
     if answer.status == "not_converged":
         log.warning("not_converged", what=computation.name, key=key)
     return body
+
+
+def _parse_validation(body: bytes) -> tuple[ValidationRequest, str]:
+    request = parse(body, ValidationRequest)
+    with refusals():
+        chunks.check(request)
+    return request, validations.key_of(request)
 
 
 def _parse_with_key(computation: Computation, body: bytes) -> tuple[Any, str]:

@@ -15,6 +15,7 @@ from service import metrics
 from service.problems import refused
 from workers import building, predictions, spectra
 from workers.refusals import Refused
+from workers.registry import NUMBERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,8 @@ class Computation:
         work_out: from a request and its key to the answer.
         make_sure: whether a request can be answered, short of answering it.
         counter: of answers by status.
-        inline_bytes: bodies up to this size take about a millisecond and are answered on the event loop; others in a
-            thread.
+        inline_bytes: bodies up to this size are parsed on the event loop; others in a thread.
+        quick: whether a parsed request takes about a millisecond and may be answered there too.
         way_out: for those whose answer took too long.
         queued: whether it can be answered later, as a job.
         tabulate: from an answer to CSV, where it has such a form.
@@ -46,6 +47,7 @@ class Computation:
     counter: Any
     inline_bytes: int
     way_out: str
+    quick: Callable[[Any], bool] = lambda _: False
     queued: bool = False
     tabulate: Callable[[bytes], bytes] | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -73,6 +75,11 @@ def refusals() -> Iterator[None]:
         raise refused(refusal) from None
 
 
+def is_quick(request: PredictionRequest) -> bool:
+    """Whether one solve of a fixed point for labels that are numbers is all there is to do."""
+    return request.model.learner.kind == "ridge" and request.regime.kind in NUMBERS
+
+
 def density_table(answer: bytes) -> bytes:
     """Write the density of a spectrum as CSV (RFC 4180): x and density, one row a point, empty where it is null."""
     density = from_json(answer)["density"]
@@ -90,6 +97,7 @@ PREDICTIONS = Computation(
     counter=metrics.PREDICTIONS,
     # Larger bodies may spell out more than some 10^4 modes.
     inline_bytes=32 * 1024,
+    quick=is_quick,
     way_out="use fewer modes, or be answered later: Prefer: respond-async",
     queued=True,
 )

@@ -44,7 +44,9 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
     built = build(request)
     learner, regime = LEARNERS[request.model.learner.kind], request.regime
     try:
-        answer = learner.answers[regime.kind](request, built)
+        # What leaves double precision here raises an error or is refused below.
+        with np.errstate(all="ignore"):
+            answer = learner.answers[regime.kind](request, built)
     except ArithmeticError:
         raise too_far_apart("/model") from None
     except InadmissibleProblem as problem:
