@@ -14,16 +14,21 @@ TO_THE_BOUNDARY = 0.995
 """Share of the way to the boundary that a step goes."""
 
 
-SMALL_PENALTIES = tuple(10.0**-power for power in (3, 5, 7, 9))
-"""In units of the mean square of a feature: from some small penalty on, the machine is that of hard margin exactly."""
-NO_LOSS = 1e-7
-"""Relative to the objective."""
+ROUNDING = 1e-15
+"""Of the loss of a sample, which no gap gets below."""
+NO_PENALTY = 1e-8
+"""In units of the mean square of a feature, stands for 0: from some penalty down the minimum no longer moves."""
 
 
 def minimise_hinge(features: Any, labels: Any, *, penalty: float, fit_intercept: bool) -> tuple[Any, Any]:
     """Minimise ``mean max(0, 1 - y f) + (penalty/2) ||w||^2``, ``f = X w + b``; return w and b.
 
-    Penalty 0 is the machine of hard margin, the least w without any loss.
+    Penalty 0 is the shortest w of the least loss: the machine of hard margin, where a hyperplane tells the classes apart.
+    With margins 1 - excess + surplus, Z the rows y x and dual variables alpha in (0, 1), the minimum is where
+
+        n penalty w = Z' alpha,     y' alpha = 0,     alpha surplus = (1 - alpha) excess = barrier
+
+    as the barrier goes to 0. Newton's steps there, less all variables but w and b, are one system of that size each.
 
     Args:
         features: shape ``(n, r)``, of any array API namespace.
@@ -32,44 +37,17 @@ def minimise_hinge(features: Any, labels: Any, *, penalty: float, fit_intercept:
         fit_intercept: whether b is fitted; otherwise it is 0.
 
     Returns:
-        NaN where the gap did not close, or where no hyperplane tells classes apart that a hard margin would be between.
-    """
-    if penalty > 0.0:
-        return _soft_margin(features, labels, penalty=penalty, fit_intercept=fit_intercept)
-    xp = array_api_compat.array_namespace(features)
-    for small in SMALL_PENALTIES:
-        tried = small * float(xp.mean(features * features))
-        weights, intercept = _soft_margin(features, labels, penalty=tried, fit_intercept=fit_intercept)
-        loss = float(xp.mean(hinge(labels * (features @ weights + intercept))))
-        if loss <= NO_LOSS * tried * float(weights @ weights):
-            return weights, intercept
-    return weights * xp.nan, intercept
-
-
-def _soft_margin(features: Any, labels: Any, *, penalty: float, fit_intercept: bool) -> tuple[Any, Any]:
-    """Follow the barrier.
-
-    With margins ``1 - excess + surplus``, Z the rows y x and dual variables alpha in (0, 1), the minimum is where
-
-        n penalty w = Z' alpha,     y' alpha = 0,     alpha surplus = (1 - alpha) excess = barrier
-
-    as the barrier goes to 0. Newton's steps there, less all variables but w and b, are one system of that size each.
-
-    Args:
-        features: shape ``(n, r)``, of any array API namespace.
-        labels: shape ``(n,)``, +-1.
-        penalty: positive; not of b.
-        fit_intercept: whether b is fitted; otherwise it is 0.
-
-    Returns:
         NaN where the gap did not close.
 
     Source: Ferris, Munson, *Interior-point methods for massive support vector machines*, SIAM J. Optim. 13 (2002); the
-        barrier by Mehrotra's rule, SIAM J. Optim. 2 (1992).
+        barrier by Mehrotra's rule, SIAM J. Optim. 2 (1992); that small penalties are as good as none: Mangasarian, Meyer,
+        *Nonlinear perturbation of linear programs*, SIAM J. Control Optim. 17 (1979).
     """
     xp = array_api_compat.array_namespace(features)
     n_samples, n_features = features.shape
-    signed, penalties = signed_features(features, labels, penalty=n_samples * penalty, fit_intercept=fit_intercept)
+    # Features that are all 0 have no scale, and any will do.
+    ridge = n_samples * (penalty or NO_PENALTY * float(xp.mean(features * features)) or 1.0)
+    signed, penalties = signed_features(features, labels, penalty=ridge, fit_intercept=fit_intercept)
     transposed, square = xp.matrix_transpose(signed), xp.eye(signed.shape[1]) * penalties
     weights, one = xp.zeros_like(signed[0, :]), xp.ones_like(labels)
     # alpha, 1 - alpha with digits of its own, excess and surplus.
@@ -78,10 +56,10 @@ def _soft_margin(features: Any, labels: Any, *, penalty: float, fit_intercept: b
         alpha, room, excess, surplus = xp.unstack(state)
         margins, pull = signed @ weights, transposed @ alpha
         primal = float(xp.sum(hinge(margins)) + 0.5 * xp.sum(penalties * weights * weights))
-        dual = float(xp.sum(alpha) - 0.5 * xp.sum(pull[:n_features] ** 2) / (n_samples * penalty))
+        dual = float(xp.sum(alpha) - 0.5 * xp.sum(pull[:n_features] ** 2) / ridge)
         # Where alpha does not balance the classes it bounds the objective up to what that is worth to the intercept.
         unbalanced = float(xp.sum(xp.abs(weights[n_features:] * pull[n_features:])))
-        if primal - dual + unbalanced <= GAP * primal:
+        if primal - dual + unbalanced <= GAP * primal + ROUNDING * n_samples:
             return split(weights, n_features)
         stiffness = surplus / alpha + excess / room
         # One factorisation serves two sides: towards the boundary, and away from it by a barrier of 1.

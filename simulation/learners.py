@@ -13,6 +13,9 @@ from simulation.domains import nonnegative, positive, whole
 from simulation.hinge import minimise_hinge
 from simulation.logistic import minimise_logistic
 
+SMALL_PENALTY = 1e-9
+"""In units of the mean variance of a feature."""
+
 
 class Learner(Protocol):
     """What trains a read-out.
@@ -174,7 +177,7 @@ class Logistic(_OfMargins):
 class Hinge(_OfMargins):
     """Minimises ``mean max(0, 1 - y f) + (penalty/2) ||theta||^2``: the support vector machine.
 
-    Penalty 0 is the machine of hard margin; NaN for a training set whose classes no hyperplane tells apart.
+    Penalty 0 is the shortest theta of the least loss: the machine of hard margin, where classes are separable.
     """
 
     penalty: float
@@ -190,8 +193,8 @@ class DiscriminantAnalysis:
     """Regularised linear discriminant analysis.
 
     ``theta = (S + penalty)^-1 (m1 - m0)`` and ``f = theta.(x - (m1 + m0) / 2) + log(n1 / n0)``, with means m and counts n
-    of the classes and S their pooled covariance, of n1 + n0 - 2 degrees of freedom. The constant is part of the rule.
-    NaN where a class has no sample, or both have one.
+    of the classes and S their pooled covariance, of n1 + n0 - 2 degrees of freedom. The constant is part of the rule. Where
+    S is singular penalty 0 stands for a small one. NaN where a class has no sample, or both have one.
     """
 
     penalty: float
@@ -212,8 +215,10 @@ class DiscriminantAnalysis:
         total, difference = xp.sum(features, axis=0), labels @ features
         high, low = (total + difference) / (2 * n_positive), (total - difference) / (2 * (n_samples - n_positive))
         within = features - xp.where((labels > 0.0)[:, None], high, low)
-        pooled = xp.matrix_transpose(within) @ within / (n_samples - 2) + self.penalty * xp.eye(n_features)
-        coordinates = xp.linalg.solve(pooled, (high - low)[:, None])[:, 0]
+        pooled = xp.matrix_transpose(within) @ within / (n_samples - 2)
+        singular = n_features > n_samples - 2
+        penalty = self.penalty or singular * SMALL_PENALTY * float(xp.linalg.trace(pooled)) / n_features
+        coordinates = xp.linalg.solve(pooled + penalty * xp.eye(n_features), (high - low)[:, None])[:, 0]
         threshold = log(n_positive / (n_samples - n_positive)) - 0.5 * float(coordinates @ (high + low))
         return design.expanded(coordinates).shifted(threshold)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
-from scipy.optimize import minimize
+from scipy.optimize import linprog, minimize
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC, LinearSVC
@@ -200,8 +200,26 @@ def test_no_penalty_is_the_hard_margin(fit_intercept: bool) -> None:
     )
     weights, intercept = fit(Hinge(penalty=0.0), inputs, labels, fit_intercept=fit_intercept)
     assert_same((weights, intercept), reference.x[:-1], float(reference.x[-1]), 1e-5)
-    together, some = training_set(TALL, classes=True)
-    assert np.isnan(fit(Hinge(penalty=0.0), together[:, 5:], some, fit_intercept=fit_intercept)[0]).all()
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_no_penalty_is_the_least_loss_where_there_is_no_margin(fit_intercept: bool) -> None:
+    # A linear program in the weights and what each sample lacks.
+    inputs, labels = training_set(TALL, classes=True)
+    inputs[:, 0] -= 0.6 * labels
+    n_samples, n_features = inputs.shape
+    columns = np.hstack([inputs, np.full((n_samples, 1), float(fit_intercept))])
+    program = linprog(
+        np.append(np.zeros(n_features + 1), np.full(n_samples, 1.0 / n_samples)),
+        A_ub=-np.hstack([labels[:, None] * columns, np.eye(n_samples)]),
+        b_ub=-np.ones(n_samples),
+        bounds=[(None, None)] * (n_features + 1) + [(0.0, None)] * n_samples,
+    )
+    weights, intercept = fit(Hinge(penalty=0.0), inputs, labels, fit_intercept=fit_intercept)
+    assert program.fun > 0.1
+    loss = hinge_objective(inputs, labels, 0.0, weights, float(intercept))
+    np.testing.assert_allclose(loss, program.fun, rtol=1e-8)
+    assert_same((weights, intercept), program.x[:n_features], float(program.x[n_features]), 1e-6)
 
 
 # Discriminant analysis.
