@@ -64,6 +64,9 @@ class Comparison(Schema):
         unit="label^2",
         example=0.0021,
     )
+    missing: int = described(
+        "Replicates left out because training has no finite answer on what they drew.", unit="1", example=0, default=0
+    )
     agrees: bool = described(
         "Whether the two differ by no more than the allowance and three standard errors.", unit="1", example=True
     )
@@ -74,7 +77,18 @@ class Validation(Schema):
 
     quantities: dict[str, Comparison] = Field(
         description="By the names of the prediction's fields.",
-        examples=[{"test_error": {"theory": 0.4268, "mean": 0.4271}}],
+        examples=[
+            {
+                "test_error": {
+                    "theory": 0.4268,
+                    "mean": 0.4271,
+                    "standard_error": 0.0011,
+                    "z": 0.27,
+                    "allowance": 0.0021,
+                    "agrees": True,
+                }
+            }
+        ],
     )
     replicates: int = described("How many counted.", unit="1", example=100)
     backend: Literal["numpy", "cupy"] = described("What did the linear algebra.", unit="1", example="numpy")

@@ -75,11 +75,18 @@ class FiniteProblem:
     numbers: float
     operations: float
 
-    def measured(self, *, first: int, count: int, seed: int, xp: Any) -> dict[str, list[float]]:
-        """Return each quantity of replicates ``first`` to ``first + count - 1``, in their order."""
+    def measured(self, *, first: int, count: int, seed: int, xp: Any) -> dict[str, list[float | None]]:
+        """Return each quantity of replicates ``first`` to ``first + count - 1``, in their order.
+
+        None stands for what has no finite value, as the weights of maximum likelihood on separable classes.
+        """
         samples = self.run(replicates=count, seed=seed, first_replicate=first, xp=xp)
         found = {name: getattr(samples, name, None) for name in QUANTITIES}
-        return {name: np.asarray(values, float).tolist() for name, values in found.items() if values is not None}
+        return {
+            name: [float(value) if np.isfinite(value) else None for value in np.asarray(values, float)]
+            for name, values in found.items()
+            if values is not None
+        }
 
 
 def finite_problem(request: PredictionRequest) -> FiniteProblem:
@@ -112,15 +119,15 @@ def _run_of(request: PredictionRequest) -> Callable[..., Any]:
         return lambda **options: simulate_online_network(network, **options)
     if learner.kind == "sgd":
         online = OnlineRegression(
-            regime=_regime(regime),
+            regime=regime_of(regime),
             n_samples=n_samples,
             step_size=learner.step_size,
-            features=_features(model.features),
+            features=features_of(model.features),
         )
         return lambda **options: simulate_online(online, **options)
     problem = simulation.Problem(
-        regime=_regime(regime),
-        features=_features(model.features),
+        regime=regime_of(regime),
+        features=features_of(model.features),
         learner=LEARNERS[learner.kind](**parameters_of(learner)),
         n_samples=n_samples,
         fit_intercept=model.fit_intercept,
@@ -128,7 +135,8 @@ def _run_of(request: PredictionRequest) -> Callable[..., Any]:
     return lambda **options: simulation.simulate(problem, **options)
 
 
-def _features(features: Any) -> Any:
+def features_of(features: Any) -> Any:
+    """Return the features, or the kernel, that a request names."""
     part = features.kernel if features.kind == "kernel" else features
     fields = parameters_of(part)
     if "layers" in fields:
@@ -139,7 +147,8 @@ def _features(features: Any) -> Any:
     return FEATURES[part.kind](**fields)
 
 
-def _regime(regime: Any) -> Any:
+def regime_of(regime: Any) -> Any:
+    """Return the regime that a request names; its sizes are whole."""
     if isinstance(regime, SphereRegime):
         return simulation.SphereRegime(
             n_features=int(regime.n_features),

@@ -13,7 +13,7 @@ import numpy as np
 
 from api_schemas.prediction import Prediction, PredictionRequest
 from simulation import Moments, Problem, draw_training_set, simulate
-from workers.finite import LEARNERS, QUANTITIES, _features, _regime
+from workers.finite import LEARNERS, QUANTITIES, features_of, regime_of
 from workers.inputs import parameters_of
 from workers.predictions import predict
 from workers.registry import CLASSES
@@ -30,8 +30,8 @@ def problem_of(request: Request) -> Problem:
     valid = PredictionRequest.model_validate(request)
     model = valid.model
     return Problem(
-        regime=_regime(valid.regime),
-        features=_features(model.features),
+        regime=regime_of(valid.regime),
+        features=features_of(model.features),
         learner=LEARNERS[model.learner.kind](**parameters_of(model.learner)),
         n_samples=int(valid.regime.n_samples),
         fit_intercept=model.fit_intercept,
