@@ -11,14 +11,17 @@
 -0.34657359027997264
 
 * Laws: :func:`covariance_law`, :func:`gram_law`, :func:`inner_product_law`, :func:`wide_kernel_law`,
-  :func:`finite_kernel_law`.
+  :func:`finite_kernel_law`, or :func:`features_law` of prepared :func:`finite_features`.
 * What is read off any law: :func:`density`, :func:`stieltjes_transform`, :func:`average`.
-* Outliers: :func:`spike`, :func:`rank_one`, :func:`norm_outliers`, :func:`class_mean_outlier`.
+* How population eigenvalues pass into a matrix: :func:`covariance_passage`, :func:`wide_passage`, :func:`features_passage`.
+* Outliers of any passage: :func:`gram_spike`, :func:`class_means`; of X'X/n: :func:`spike`; of means: :func:`feature_mean`,
+  :func:`rank_one`; of inner-product kernels: :func:`norm_outliers`, :func:`class_mean_outlier`.
 * Linear statistics of sample covariances: :func:`log_det`, :func:`trace_inverse`, :func:`effective_dimension`,
   :func:`moment`, :func:`linear_statistic`; functions that users write: :class:`Expression`.
 """
 
 from theory.spectra.expression import Expression
+from theory.spectra.finite_features import FiniteFeatures, features_law, finite_features
 from theory.spectra.inner_product import (
     InnerProductKernel,
     class_mean_outlier,
@@ -28,7 +31,8 @@ from theory.spectra.inner_product import (
 )
 from theory.spectra.kernel_matrix import finite_kernel_law, finite_rank, wide_kernel_law
 from theory.spectra.law import Law, affine, average, density, stieltjes_transform
-from theory.spectra.outliers import Outlier, rank_one, spike
+from theory.spectra.outliers import Outlier, class_means, feature_mean, gram_spike, misclassification, rank_one, spike
+from theory.spectra.passage import Passage, covariance_passage, features_passage, wide_passage
 from theory.spectra.sample_covariance import SampleCovariance, covariance_law, gram_law, sample_covariance
 from theory.spectra.statistics import (
     LinearStatistic,
@@ -41,24 +45,34 @@ from theory.spectra.statistics import (
 
 __all__ = [
     "Expression",
+    "FiniteFeatures",
     "InnerProductKernel",
     "Law",
     "LinearStatistic",
     "Outlier",
+    "Passage",
     "SampleCovariance",
     "affine",
     "average",
     "class_mean_outlier",
+    "class_means",
     "covariance_law",
+    "covariance_passage",
     "density",
     "effective_dimension",
+    "feature_mean",
+    "features_law",
+    "features_passage",
+    "finite_features",
     "finite_kernel_law",
     "finite_rank",
     "gram_law",
+    "gram_spike",
     "inner_product_kernel",
     "inner_product_law",
     "linear_statistic",
     "log_det",
+    "misclassification",
     "moment",
     "norm_outliers",
     "rank_one",
@@ -67,4 +81,5 @@ __all__ = [
     "stieltjes_transform",
     "trace_inverse",
     "wide_kernel_law",
+    "wide_passage",
 ]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from theory.activations import Activation, moments
 from theory.spectra.law import Law
-from theory.spectra.outliers import Outlier
+from theory.spectra.outliers import Outlier, misclassification
 
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -143,15 +143,30 @@ def class_mean_outlier(kernel: InnerProductKernel, rho: float) -> Outlier:
     c, a1 = kernel.ratio, kernel.linear
     if a1 == 0.0:
         # Without a linear part means leave no trace.
-        return Outlier(origin="class_means", population=rho, at=None, alignment=0.0, visible=False)
+        return Outlier(
+            origin="class_means", population=rho, at=None, alignment=0.0, visible=False, misclassification=0.5
+        )
     ratio = (a1**2 + kernel.remainder) / a1**2
-    strength = rho**4 + 2.0 * rho**3 + (1.0 - c * ratio) * rho**2 - 2.0 * c * rho - c
-    at = a1 * (1.0 + rho) / c + a1 / rho + kernel.remainder / (a1 * (1.0 + rho))
-    if not strength > 0.0:
-        edge = inner_product_law(kernel).support[-1, 1] if a1 > 0.0 else inner_product_law(kernel).support[0, 0]
-        return Outlier(origin="class_means", population=rho, at=float(edge), alignment=0.0, visible=False)
-    alignment = strength / (rho * (1.0 + rho) ** 3)
-    return Outlier(origin="class_means", population=rho, at=at, alignment=alignment, visible=True)
+    # z'(m) at the outlier's m, times positive factors; its one positive root is where it begins to show.
+    strength = np.polynomial.Polynomial([-c, -2.0 * c, 1.0 - c * ratio, 2.0, 1.0])
+    roots = np.asarray(strength.roots(), dtype=complex)
+    threshold = float(np.max(roots.real[np.abs(roots.imag) <= 1e-9 * np.abs(roots)]))
+    if not strength(rho) > 0.0:
+        support = inner_product_law(kernel).support
+        edge = support[-1, 1] if a1 > 0.0 else support[0, 0]
+        at, alignment = float(edge), 0.0
+    else:
+        at = a1 * (1.0 + rho) / c + a1 / rho + kernel.remainder / (a1 * (1.0 + rho))
+        alignment = float(strength(rho)) / (rho * (1.0 + rho) ** 3)
+    return Outlier(
+        origin="class_means",
+        population=rho,
+        at=at,
+        alignment=alignment,
+        visible=bool(strength(rho) > 0.0),
+        misclassification=misclassification(alignment),
+        threshold=threshold,
+    )
 
 
 def _transform_roots(kernel: InnerProductKernel, z: ComplexArray) -> ComplexArray:
