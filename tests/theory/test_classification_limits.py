@@ -27,7 +27,12 @@ PLAIN = MixtureLabels(positive_fraction=0.5, fit_intercept=False)
 UNEQUAL = MixtureLabels(positive_fraction=0.7, fit_intercept=True)
 SIGN = TeacherLabels(link="sign", signal_variance=1.5, noise_variance=0.2)
 CHANCE = TeacherLabels(link="logistic", signal_variance=1.5)
-LABELS = {"plain": PLAIN, "unequal": UNEQUAL, "sign": SIGN, "logistic": CHANCE}
+LABELS: dict[str, MixtureLabels | TeacherLabels] = {
+    "plain": PLAIN,
+    "unequal": UNEQUAL,
+    "sign": SIGN,
+    "logistic": CHANCE,
+}
 TWO = SpectralPopulation(
     eigenvalues=np.array([0.5, 2.0]), multiplicities=np.array([200.0, 200.0]), couplings=np.array([0.4, 0.9])
 )

@@ -1,5 +1,7 @@
 """Proximal operators and Gaussian averages of the losses, and what goes wrong when they are computed as printed."""
 
+import math
+from collections.abc import Callable
 from itertools import pairwise
 from math import exp, pi, sqrt
 
@@ -11,6 +13,7 @@ from scipy.special import expit, ndtr
 from theory.activations.normal import rectified
 from theory.classification.half_lines import half_line
 from theory.classification.hinge import clipped
+from theory.classification.loss import Averages
 from theory.classification.losses import HardMargin, Hinge, Logistic, Loss, Square
 from theory.classification.nodes import Focus, gaussian_nodes
 from theory.classification.rates import logistic_noise
@@ -28,13 +31,13 @@ def density(z: float) -> float:
     return exp(-0.5 * z * z) / sqrt(2.0 * pi)
 
 
-def integral(function: object, mean: float, deviation: float, kinks: tuple[float, ...]) -> float:
+def integral(function: Callable[[float], float], mean: float, deviation: float, kinks: tuple[float, ...]) -> float:
     """Average over a normal variable by adaptive quadrature between the kinks."""
     inside = sorted((kink - mean) / deviation for kink in kinks)
     ends = [-13.0, *(end for end in inside if -13.0 < end < 13.0), 13.0]
-    return sum(
+    return math.fsum(
         quad(
-            lambda z: density(z) * function(mean + deviation * z),  # type: ignore[operator]
+            lambda z: density(z) * function(mean + deviation * z),
             low,
             high,
             epsabs=0.0,
@@ -115,7 +118,7 @@ def test_slopes_of_averages(loss: Loss, state: tuple[float, float, float]) -> No
     offset, deviation, proximal = loss.anchor - state[0], state[1], state[2]
     found = loss.averages(offset, deviation, proximal)
     step = 1e-6
-    moves = [
+    moves: list[tuple[float, Callable[[float], Averages]]] = [
         (step * deviation, lambda h: loss.averages(offset + h, deviation, proximal)),
         (step, lambda h: loss.averages(offset, deviation * exp(h), proximal)),
         (step, lambda h: loss.averages(offset, deviation, proximal * exp(h))),

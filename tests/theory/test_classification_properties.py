@@ -1,6 +1,6 @@
 """Laws of classifiers over random admissible problems: they are solved, finite, bounded and consistent."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def problems(draw: st.DrawFn, *, zero_penalty: bool = True) -> Problem:
         labels = MixtureLabels(positive_fraction=fraction, fit_intercept=draw(st.booleans()))
         couplings = unit * draw(or_zero(st.floats(-2.0, 1.5).map(lambda exponent: 10.0**exponent))) ** 2 * shares
     else:
-        link = draw(st.sampled_from(["sign", "logistic"]))
+        link: Literal["sign", "logistic"] = draw(st.sampled_from(("sign", "logistic")))
         variance = draw(magnitudes(2.0))
         noise = draw(or_zero(magnitudes(1.0, below=3.0))) * variance if link == "sign" else 0.0
         labels = TeacherLabels(link=link, signal_variance=variance, noise_variance=noise)

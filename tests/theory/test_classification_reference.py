@@ -20,7 +20,7 @@ from theory.classification.losses import Hinge, Logistic, Loss, Square
 from theory.classification.teacher import TeacherLabels
 from theory.equivalents.population import SpectralPopulation
 
-LOSSES = {"square": Square(), "logistic": Logistic(), "hinge": Hinge()}
+LOSSES: dict[str, Loss] = {"square": Square(), "logistic": Logistic(), "hinge": Hinge()}
 MIXTURE = SpectralPopulation(
     eigenvalues=np.array([0.5, 2.0]), multiplicities=np.array([200.0, 200.0]), couplings=np.array([1.0, 1.0])
 )

@@ -66,7 +66,7 @@ def test_a_link_by_adaptive_quadrature(deviation: float) -> None:
         def integrand(x: float) -> float:
             a = -t * x
             squared = (1.0 + a * a) * ndtr(a) + a * np.exp(-0.5 * a * a) / np.sqrt(2.0 * np.pi)
-            return 2.0 * np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi) * expit(deviation * x) * squared
+            return float(2.0 * np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi) * expit(deviation * x) * squared)
 
         marks = [-12.0, -4.0 / deviation, 0.0, 4.0 / deviation, 12.0]
         return sum(quad(integrand, a, b, epsabs=1e-14, limit=200)[0] for a, b in pairwise(marks))
