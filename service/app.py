@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from api_schemas.base import Schema
 from api_schemas.problem import Problem
+from api_schemas.validation import ValidationRequest
 from service.answering import Answerer
 from service.cache import MemoryCache
 from service.computations import COMPUTATIONS
@@ -29,7 +30,7 @@ from service.problems import (
     handle_unexpected,
 )
 from service.rate_limits import RateLimits
-from service.routes import catalogue, docs, health, jobs, predictions, spectra
+from service.routes import catalogue, docs, health, jobs, predictions, spectra, validations
 from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers.catalogue import catalogue as describe_everything
@@ -72,7 +73,8 @@ def create_app(settings: Settings, *, cache_url: str, queue_url: str) -> Edge:
 
     app = api(lifespan=lifespan)
     app.state.shared_cache = shared
-    app.state.jobs = Jobs(queue_url, timeout=settings.redis_timeout)
+    app.state.settings = settings
+    app.state.jobs = Jobs(queue_url, timeout=settings.redis_timeout, most_queued=settings.queue_limit)
     app.state.answerer = answerer = Answerer(settings, memory, shared, app.state.jobs)
     return Edge(
         app, settings=settings, cache=memory, answerer=answerer, keys=keys, limits=limits, access_log=access_log
@@ -101,7 +103,7 @@ def api(lifespan: Any = None) -> FastAPI:
             Exception: handle_unexpected,
         },
     )
-    for module in (predictions, spectra, jobs, catalogue, health, docs):
+    for module in (predictions, spectra, validations, jobs, catalogue, health, docs):
         app.include_router(module.router)
     app.state.catalogue = describe_everything(VERSION).model_dump_json().encode()
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
@@ -131,7 +133,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         read_raw: list[type[Schema]] = [computation.schema for computation in COMPUTATIONS.values()]
-        read_raw.append(Problem)
+        read_raw += [ValidationRequest, Problem]
         for model in read_raw:
             definition = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(definition.pop("$defs", {}))

@@ -1,7 +1,7 @@
-"""The command line: ``foretell serve``, ``foretell worker``, ``predict``, ``spectrum``, ``keys``.
+"""The command line: ``foretell serve``, ``foretell worker``, ``predict``, ``spectrum``, ``validate``, ``keys``.
 
-Exit codes: 0 answered; 1 answered, but there is no finite error or the solver did not converge; 2 the request or the
-command line is not admissible; 3 the service cannot start.
+Exit codes: 0 answered; 1 answered, but there is no finite error, the solver did not converge, or theory and simulation
+disagree; 2 the request or the command line is not admissible; 3 the service cannot start.
 """
 
 import faulthandler
@@ -15,10 +15,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
-from api_schemas.prediction import Prediction
+from api_schemas.prediction import Prediction, PredictionRequest
 from api_schemas.spectra import Spectrum
+from api_schemas.validation import MOST_REPLICATES, Validation, ValidationRequest
 from service.problems import ProblemException
 from service.settings import Settings, UnsafeConfiguration
 
@@ -40,9 +42,9 @@ DataDir = Annotated[
 
 def main() -> None:
     """Run the command line."""
-    # A process answers on one core; threads of BLAS would only get in each other's way. Set before NumPy is loaded.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A process answers on one core; threads of BLAS would only get in each other's way, and the last bits of a simulation
+    # would depend on how many there are. Set before NumPy is loaded.
+    os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     faulthandler.enable()  # a crash in compiled code leaves a traceback in the log
     app()
 
@@ -154,6 +156,53 @@ def spectrum(
     raise typer.Exit(0 if found.status == "converged" else 1)
 
 
+@app.command()
+def validate(
+    file: Annotated[
+        str,
+        typer.Argument(help="A JSON file with a prediction request or a validation request, or - for standard input."),
+    ],
+    replicates: Annotated[
+        int | None,
+        typer.Option(help="How many training sets are drawn.", show_default="100", min=2, max=MOST_REPLICATES),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the random streams.", show_default="0", min=0)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as the service would send it.")] = False,
+) -> None:
+    """Draw and train a prediction's model at its finite size, many times, here and now, and compare with the theory.
+
+    The numbers are those of POST /v1/validations. Exit code 1 if theory and simulation disagree.
+    """
+    from service.computations import refusals
+    from workers import chunks, validations
+    from workers.refusals import Refused
+
+    with _problems(as_json=as_json):
+        request, within = _validation_request(_read(file), replicates=replicates, seed=seed)
+        with refusals():
+            try:
+                chunks.check(request)
+            except Refused as refusal:
+                raise type(refusal)(refusal.pointer.removeprefix(within), refusal.detail) from None
+    if request.backend == "cupy":
+        _fail("no GPU is used here; choose backend 'numpy' or 'auto'", code=2)
+    results: list[dict[str, list[float]]] = []
+    console = Console(stderr=True, highlight=False)
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console) as progress:
+        task = progress.add_task("replicates", total=request.replicates)
+        for chunk in validations.chunks_of(request):
+            results.append(validations.run_chunk(request, chunk))
+            progress.advance(task, chunk.size)
+            if validations.enough(request, results) is not None:
+                break
+    found = validations.conclude(request, results, backend="numpy", device="cpu")
+    if as_json:
+        sys.stdout.write(found.model_dump_json() + "\n")
+    else:
+        _print_validation(found)
+    raise typer.Exit(0 if found.agrees else 1)
+
+
 @keys_app.command("add")
 def add_key(
     name: Annotated[str, typer.Argument(help="Whom or what the key is for.")], data_dir: DataDir = None
@@ -211,13 +260,43 @@ def _answer(file: str, computation: Any, *, as_json: bool) -> bytes:
     from service.answering import solve
     from service.parsing import parse
 
-    try:
-        body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        _fail(f"cannot read {file}: {error.strerror}", code=2)
-    try:
+    body = _read(file)
+    with _problems(as_json=as_json):
         request = parse(body, computation.schema)
         return solve(computation, request, computation.key_of(request))
+
+
+def _validation_request(body: bytes, *, replicates: int | None, seed: int | None) -> tuple[ValidationRequest, str]:
+    """Read a validation request, or a prediction request as one, with what the command line says about it.
+
+    Returns:
+        The request, and the pointer to the whole body in it.
+    """
+    from service.parsing import parse
+
+    given = {name: value for name, value in {"replicates": replicates, "seed": seed}.items() if value is not None}
+    try:
+        request = parse(body, PredictionRequest)
+    except ProblemException:
+        if b'"request"' not in body:
+            raise
+        whole = parse(body, ValidationRequest)
+        return ValidationRequest.model_validate({**dict(whole), **given}), ""
+    return ValidationRequest.model_validate({"request": request, **given}), "/request"
+
+
+def _read(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        _fail(f"cannot read {file}: {error.strerror}", code=2)
+
+
+@contextmanager
+def _problems(*, as_json: bool) -> Iterator[None]:
+    """Print the problem with a request and leave."""
+    try:
+        yield
     except ProblemException as problem:
         if as_json:
             sys.stdout.write(problem.body().decode() + "\n")
@@ -304,3 +383,19 @@ def _print_spectrum(found: Spectrum) -> None:
     console.print(table)
     for warning in found.warnings:
         console.print(f"[yellow]{warning.code}[/yellow]: {warning.detail}")
+
+
+def _print_validation(found: Validation) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", style="bold")
+    for name in ("theory", "mean", "standard error", "z", "allowance", "agrees"):
+        table.add_column(name, justify="right")
+    for name, row in found.quantities.items():
+        numbers = (row.theory, row.mean, row.standard_error, row.z, row.allowance)
+        cells = ["-" if value is None else f"{value:.5g}" for value in numbers]
+        table.add_row(name.replace("_", " "), *cells, "yes" if row.agrees else "[red]no[/red]")
+    console.print(table)
+    console.print(f"{found.replicates} replicates on {found.backend} ({found.device})")
+    if found.warnings:
+        console.print(f"the prediction warns: {', '.join(found.warnings)}")

@@ -1,19 +1,27 @@
 """Jobs as the wire shows them, over the queue; without Redis there are none, and the client is told so."""
 
 import asyncio
+import base64
+import binascii
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job as QueuedJob
 from rq.job import JobStatus
+from rq.serializers import JSONSerializer
 
-from api_schemas.job import Job
+from api_schemas.job import Job, JobList
 from api_schemas.prediction import Prediction, PredictionRequest
+from api_schemas.validation import Validation, ValidationRequest
+from service import metrics
 from service.problems import ProblemException
-from workers import queue
+from workers import chunks, queue
 
 log = structlog.get_logger("foretell.jobs")
 
@@ -30,29 +38,62 @@ STATUSES: dict[JobStatus, Any] = {
     JobStatus.STOPPED: "cancelled",
     JobStatus.CANCELED: "cancelled",
 }
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
 RETRY_AFTER = {"Retry-After": "1"}
+RETRY_WHEN_FULL = {"Retry-After": "10"}
+PREDICTION_ID = "prediction-"
+IDEMPOTENCY_SECONDS = 24 * 3600
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 0.25
+STOP_SECONDS = 1.0
 
 
 class Jobs:
-    """Submits and reads jobs.
+    """Submits, reads, lists and cancels jobs.
 
     Args:
         url: of the queue's server.
         timeout: seconds to wait for it.
+        most_queued: jobs that may wait.
     """
 
-    def __init__(self, url: str, *, timeout: float) -> None:
+    def __init__(self, url: str, *, timeout: float, most_queued: int) -> None:
         # RQ is synchronous: its half millisecond is spent in a thread.
-        self._connection = queue.connect(url, timeout=max(timeout, 1.0))
+        self._connection: Any = queue.connect(url, timeout=max(timeout, 1.0))
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="jobs")
+        self._most_queued = most_queued
 
-    async def submit(self, request: PredictionRequest, *, key: str) -> Job:
+    async def submit(self, request: PredictionRequest, *, key: str, idempotency: str | None = None) -> Job:
         """Queue a prediction; the same one is queued once.
 
+        Args:
+            request: that was checked.
+            key: of the request.
+            idempotency: what the client calls this request, if it does.
+
         Raises:
-            ProblemException: the queue's server is away.
+            ProblemException: the queue or its server is away or full, or the client called another request so.
         """
-        return await self._with_redis(lambda: _on_wire(queue.submit_prediction(self._connection, request, key=key)))
+
+        def submit() -> Job:
+            self._claim(idempotency, PREDICTION_ID + key)
+            return _prediction(
+                queue.submit_prediction(self._connection, request, key=key, most_queued=self._most_queued)
+            )
+
+        return await self._with_redis(submit)
+
+    async def submit_validation(self, request: ValidationRequest, *, key: str, idempotency: str | None = None) -> Job:
+        """Queue a validation, likewise."""
+
+        def submit() -> Job:
+            self._claim(idempotency, chunks.ID_PREFIX + key)
+            chunks.submit_validation(self._connection, request, key=key, most_queued=self._most_queued)
+            return self._validation(key) or Job(
+                id=chunks.ID_PREFIX + key, kind="validation", status="queued", progress=0.0
+            )
+
+        return await self._with_redis(submit)
 
     async def read(self, job_id: str) -> Job:
         """Return a job as it stands.
@@ -60,19 +101,126 @@ class Jobs:
         Raises:
             ProblemException: there is none of that id, or the queue's server is away.
         """
-
-        def find() -> Job | None:
-            job = queue.find(self._connection, job_id)
-            return None if job is None else _on_wire(job)
-
-        job = await self._with_redis(find)
+        job = await self._with_redis(lambda: self._find(job_id))
         if job is None:
             raise ProblemException("not_found", f"no job {job_id[:100]!r}; results are kept for a day")
         return job
 
+    async def wait(self, job: Job, seconds: float) -> Job:
+        """Return a job once it has ended, or as it stands after so long."""
+        deadline, pause = asyncio.get_running_loop().time() + seconds, FIRST_PAUSE
+        while job.status not in ENDED:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0.0:
+                break
+            await asyncio.sleep(min(pause, left))
+            pause = min(2.0 * pause, LONGEST_PAUSE)
+            job = await self.read(job.id)
+        return job
+
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a job; one that has ended stays as it is.
+
+        Raises:
+            ProblemException: there is none of that id, or the queue's server is away.
+        """
+        await self._with_redis(lambda: self._cancel(job_id))
+        return await self.wait(await self.read(job_id), STOP_SECONDS)
+
+    async def list(self, *, limit: int, cursor: str | None) -> JobList:
+        """Return jobs, the newest first.
+
+        Args:
+            limit: how many at most.
+            cursor: of the page before.
+
+        Raises:
+            ProblemException: the cursor is none of ours, or the queue's server is away.
+        """
+        before = None if cursor is None else _place(cursor)
+        return await self._with_redis(lambda: self._page(limit, before))
+
+    def _page(self, limit: int, before: tuple[int, str] | None) -> JobList:
+        found: list[Job] = []
+        while len(found) < limit:
+            places = queue.newest(self._connection, count=limit - len(found), before=before)
+            if not places:
+                before = None
+                break
+            before = places[-1]
+            jobs = {job_id: self._find(job_id) for _, job_id in places}
+            gone = [job_id for job_id, job in jobs.items() if job is None]
+            if gone:
+                queue.unlist(self._connection, gone)
+            found += [job for job in jobs.values() if job is not None]
+        more = before is not None and queue.newest(self._connection, count=1, before=before)
+        return JobList(jobs=found, next_cursor=_cursor(before) if before is not None and more else None)
+
+    def _find(self, job_id: str) -> Job | None:
+        if job_id.startswith(PREDICTION_ID):
+            job = queue.find(self._connection, job_id)
+            return None if job is None else _prediction(job)
+        if job_id.startswith(chunks.ID_PREFIX):
+            return self._validation(job_id.removeprefix(chunks.ID_PREFIX))
+        return None
+
+    def _validation(self, key: str) -> Job | None:
+        standing = chunks.standing_of(self._connection, key)
+        if standing is None:
+            return None
+        result = problem = None
+        outcome: str = standing.status
+        if standing.status == "succeeded":
+            result = Validation.model_validate_json(standing.value)
+            outcome = "agrees" if result.agrees else "disagrees"
+        elif standing.status == "failed":
+            problem = _failure(chunks.ID_PREFIX + key, standing.value)
+        if standing.status in ENDED and not standing.counted and chunks.count_once(self._connection, key):
+            metrics.labelled(metrics.VALIDATIONS, outcome).inc()
+        return Job(
+            id=chunks.ID_PREFIX + key,
+            kind="validation",
+            status=standing.status,
+            progress=standing.progress,
+            result=result,
+            problem=problem,
+        )
+
+    def _cancel(self, job_id: str) -> None:
+        if job_id.startswith(chunks.ID_PREFIX):
+            chunks.cancel_validation(self._connection, job_id.removeprefix(chunks.ID_PREFIX))
+            return
+        job = queue.find(self._connection, job_id) if job_id.startswith(PREDICTION_ID) else None
+        if job is None:
+            return
+        status = STATUSES[job.get_status(refresh=False) or JobStatus.QUEUED]
+        try:
+            if status == "queued":
+                job.cancel()
+            elif status == "running":
+                send_stop_job_command(self._connection, job_id, serializer=JSONSerializer)
+        except (InvalidJobOperation, NoSuchJobError):
+            return  # it has ended by itself
+
+    def _claim(self, idempotency: str | None, job_id: str) -> None:
+        """Note what a client calls its request, for a day; refuse a name that it gave to another one."""
+        if idempotency is None:
+            return
+        name = f"foretell:idempotency:{hashlib.sha256(idempotency.encode()).hexdigest()}"
+        if self._connection.set(name, job_id, nx=True, ex=IDEMPOTENCY_SECONDS):
+            return
+        if (self._connection.get(name) or job_id.encode()) != job_id.encode():
+            raise ProblemException(
+                "idempotency_conflict",
+                "this Idempotency-Key came with another request within the last day; take a new one for a new request",
+            )
+
     async def _with_redis(self, function: Callable[[], Value]) -> Value:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+        except queue.QueueFull as error:
+            detail = f"{error}; try again later, or start more workers"
+            raise ProblemException("queue_full", detail, headers=RETRY_WHEN_FULL) from None
         except ResponseError as error:
             log.warning("queue_refuses", error=str(error))
             detail = "the queue's server takes no more work, its memory or disk is full; try again later"
@@ -86,17 +234,36 @@ class Jobs:
             ) from None
 
 
-def _on_wire(job: QueuedJob) -> Job:
+def _prediction(job: QueuedJob) -> Job:
     status = STATUSES[job.get_status(refresh=True) or JobStatus.QUEUED]
     result = problem = None
     if status == "succeeded":
         result = Prediction.model_validate_json(job.return_value() or "")
     elif status == "failed":
-        latest = job.latest_result()
-        reason = (latest.exc_string or "").strip().splitlines()[-1:] if latest else []
-        log.error("job_failed", job=job.id, reason=reason)
-        problem = ProblemException(
-            "internal_error", f"the job failed: {'; '.join(reason) or 'its worker was lost'}"
-        ).problem()
-    done = status in ("succeeded", "failed", "cancelled")
-    return Job(id=job.id, kind="prediction", status=status, progress=float(done), result=result, problem=problem)
+        problem = _failure(job.id, queue.reason_of(job))
+    return Job(
+        id=job.id,
+        kind="prediction",
+        status=status,
+        progress=float(status in ENDED),
+        result=result,
+        problem=problem,
+    )
+
+
+def _failure(job_id: str, reason: str) -> Any:
+    log.error("job_failed", job=job_id, reason=reason)
+    return ProblemException("internal_error", f"the job failed: {reason}").problem()
+
+
+def _cursor(place: tuple[int, str]) -> str:
+    return base64.urlsafe_b64encode(f"{place[0]} {place[1]}".encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        time, _, job_id = text.partition(" ")
+        return int(time), job_id
+    except (binascii.Error, ValueError):
+        raise ProblemException("bad_request", "the cursor is none that this service gave; start without one") from None

@@ -41,6 +41,7 @@ KINDS = {
     "not_found": ProblemKind(404, "There is nothing here"),
     "method_not_allowed": ProblemKind(405, "The method is not allowed here"),
     "request_timeout": ProblemKind(408, "The request did not arrive in time"),
+    "idempotency_conflict": ProblemKind(409, "The idempotency key was used for another request"),
     "body_too_large": ProblemKind(413, "The body is too large"),
     "unsupported_media_type": ProblemKind(415, "The body has the wrong content type"),
     "validation_error": ProblemKind(422, "The request does not fit the vocabulary"),
@@ -50,6 +51,7 @@ KINDS = {
     "rate_limited": ProblemKind(429, "Too many requests"),
     "internal_error": ProblemKind(500, "foretell has a bug"),
     "unavailable": ProblemKind(503, "Not available now"),
+    "queue_full": ProblemKind(503, "Too many jobs wait"),
     "time_limit": ProblemKind(503, "The answer took too long"),
 }
 

@@ -15,6 +15,7 @@ from service.problems import ProblemException
 from service.responses import Reply
 
 JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+MOST_IDEMPOTENCY_BYTES = 255
 INLINE_TABLE = 64 * 1024
 """Larger answers, of some 1,500 points, are written as tables in a thread."""
 CACHE_STATUS = {
@@ -36,7 +37,18 @@ IF_NONE_MATCH = {
     "description": "An ETag; if the answer still has it, 304 without a body.",
     "schema": {"type": "string"},
 }
-"""The parameter of that name, for the OpenAPI document."""
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Your name for this request: with the same one, within a day, another request is refused (409).",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+JOB_HEADERS = {
+    "Location": {"description": "Where to read the job.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds to wait before reading it.", "schema": {"type": "integer"}},
+}
+"""Parameters and headers of that name, for the OpenAPI document."""
 
 
 async def reply(
@@ -54,9 +66,9 @@ async def reply(
     Raises:
         ProblemException: the request is refused, or the answer took too long.
     """
-    _check_content(headers)
+    check_content(headers)
     if computation.queued and _prefers_later(headers.get(b"prefer", b"")):
-        return _accepted(await answerer.queue(body))
+        return _accepted(await answerer.queue(body, idempotency=idempotency_of(headers)))
     directives = headers.get(b"cache-control", b"").lower()
     fresh = b"no-cache" in directives or b"no-store" in directives
     answer = await answerer.answer(computation, body, digest, fresh=fresh)
@@ -116,6 +128,32 @@ def _quality(parameters: str) -> float:
     return 1.0
 
 
+def idempotency_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return what the client calls its request, unlike what others call theirs.
+
+    Raises:
+        ProblemException: the name is empty or too long.
+    """
+    given = headers.get(b"idempotency-key")
+    if given is None:
+        return None
+    if not 0 < len(given) <= MOST_IDEMPOTENCY_BYTES:
+        raise ProblemException(
+            "bad_request", f"Idempotency-Key must have 1 to {MOST_IDEMPOTENCY_BYTES} bytes, got {len(given)}"
+        )
+    return (headers.get(b"authorization", b"") + b"\n" + given).decode("latin-1")
+
+
+def waits_of(headers: Mapping[bytes, bytes]) -> int | None:
+    """Return how many seconds ``Prefer: wait`` (RFC 7240) asks to wait, None if it does not."""
+    for preference in headers.get(b"prefer", b"").replace(b";", b",").split(b","):
+        name, _, value = preference.partition(b"=")
+        digits = value.strip().strip(b'"')
+        if name.strip().lower() == b"wait" and digits.isdigit() and len(digits) < 10:
+            return int(digits)
+    return None
+
+
 def _prefers_later(prefer: bytes) -> bool:
     """Whether ``Prefer`` (RFC 7240) asks for an answer later."""
     return b"respond-async" in (preference.strip().lower() for preference in prefer.replace(b";", b",").split(b","))
@@ -133,7 +171,12 @@ def _accepted(job: Job) -> Reply:
     return Reply(202, headers, content, "queued")
 
 
-def _check_content(headers: Mapping[bytes, bytes]) -> None:
+def check_content(headers: Mapping[bytes, bytes]) -> None:
+    """Make sure that a body is JSON in UTF-8, sent as it is.
+
+    Raises:
+        ProblemException: it is not.
+    """
     given = headers.get(b"content-type", b"")
     if given not in JSON_TYPES:
         media_type, _, parameters = given.decode("latin-1").lower().partition(";")

@@ -42,6 +42,15 @@ class Settings(BaseSettings):
     redis_cache_ttl: int = Field(7 * 24 * 3600, ge=1, description="Seconds that an answer stays in Redis.")
     redis_timeout: float = Field(0.25, gt=0, description="Seconds to wait for Redis before doing without.")
 
+    embedded_worker: bool = Field(
+        True, description="Whether a service that starts its own Valkey starts a worker too, which executes its jobs."
+    )
+    queue_limit: int = Field(10_000, ge=1, description="Jobs that may wait in the queue; another is answered 503.")
+    longest_wait: float = Field(
+        30.0, ge=0, description="Seconds that Prefer: wait may keep a request waiting for its job."
+    )
+    heartbeat: float = Field(15.0, gt=0, description="Seconds between signs of life on a stream of events.")
+
     auth: Literal["auto", "required", "off"] = Field(
         "auto", description="API keys: auto means off on a loopback address and a refusal to start elsewhere."
     )

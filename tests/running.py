@@ -45,7 +45,9 @@ class RunningService:
         self.data_dir = folder / "data"
         self.log_file = folder / "service.log"
         self._arguments = arguments
-        self._environment = {f"FORETELL_{name.upper()}": value for name, value in environment.items()}
+        # Tests start the workers they need.
+        given = {"embedded_worker": "off", **environment}
+        self._environment = {f"FORETELL_{name.upper()}": value for name, value in given.items()}
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
 

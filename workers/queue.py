@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import structlog
@@ -43,6 +44,8 @@ TIME_LIMIT_SECONDS = 600
 KILL_AFTER_SECONDS = 2
 RESULT_TTL_SECONDS = 24 * 3600
 MAX_RETRIES = 3
+LISTED_KEY = "foretell:jobs"
+LISTED_SECONDS = 7 * 24 * 3600
 
 
 def connect(url: str, *, timeout: float | None = None) -> "Redis":
@@ -59,30 +62,110 @@ def connect(url: str, *, timeout: float | None = None) -> "Redis":
     return Redis.from_url(url, health_check_interval=RENEWAL_SECONDS, retry=patience, **options)
 
 
-def submit_prediction(connection: "Redis", request: PredictionRequest, *, key: str) -> Job:
-    """Queue a prediction, or return the job that is doing it or has done it already."""
-    job_id = f"prediction-{key}"
+class QueueFull(Exception):
+    """As many jobs wait as may; the caller should come back later."""
+
+
+def submit_prediction(connection: "Redis", request: PredictionRequest, *, key: str, most_queued: int) -> Job:
+    """Queue a prediction, or return the job that is doing it or has done it already.
+
+    Raises:
+        QueueFull: there are as many jobs already.
+    """
+    arguments = (canonical_json(request).decode(), key)
+    return enqueue_once(connection, run_prediction, arguments, job_id=f"prediction-{key}", most_queued=most_queued)
+
+
+def enqueue_once(
+    connection: "Redis",
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    *,
+    job_id: str,
+    most_queued: int | None = None,
+    result_ttl: int = RESULT_TTL_SECONDS,
+) -> Job:
+    """Queue a function call under an id, or return the job of that id unless it has failed or was cancelled.
+
+    Args:
+        connection: to the queue's server.
+        function: that a worker executes.
+        arguments: for it; JSON.
+        job_id: names the work, so that the same work is queued once.
+        most_queued: no more than so many jobs may wait; None for what is a part of a job, and neither refused nor listed.
+        result_ttl: seconds that the job is kept after its success.
+
+    Raises:
+        QueueFull: there are as many jobs already.
+    """
     queue = LeasedQueue(CPU_QUEUE, connection)
-    for _ in range(2):
+    for _ in range(3):
+        job = find(connection, job_id)
+        if job is not None:
+            if job.get_status(refresh=False) not in (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED):
+                return job
+            job.delete()
+        if most_queued is not None:
+            if queue.count >= most_queued:
+                raise QueueFull(f"{queue.count} jobs wait, as many as may")
+            _enlist(connection, job_id)
         try:
             return queue.enqueue_call(
-                run_prediction,
-                args=(canonical_json(request).decode(), key),
+                function,
+                args=arguments,
                 job_id=job_id,
                 unique=True,
                 timeout=TIME_LIMIT_SECONDS,
-                result_ttl=RESULT_TTL_SECONDS,
+                result_ttl=result_ttl,
                 failure_ttl=RESULT_TTL_SECONDS,
                 retry=Retry(max=MAX_RETRIES),
                 description=job_id,
             )
         except DuplicateJobError:
-            job = find(connection, job_id)
-            if job is not None and job.get_status() not in (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED):
-                return job
-            if job is not None:
-                job.delete()
+            continue
     raise RuntimeError(f"{job_id} can be neither queued nor found")
+
+
+def _enlist(connection: "Redis", job_id: str) -> None:
+    """Put a job at the head of the list; before it is queued, so that none is ever missing there."""
+    now = time.time_ns() // 1000
+    pipeline = connection.pipeline()
+    pipeline.zadd(LISTED_KEY, {job_id: now})
+    pipeline.zremrangebyscore(LISTED_KEY, 0, now - LISTED_SECONDS * 1_000_000)
+    pipeline.execute()
+
+
+def newest(connection: "Redis", *, count: int, before: tuple[int, str] | None = None) -> list[tuple[int, str]]:
+    """Return times, in microseconds, and ids of jobs, the newest first; some may be gone.
+
+    Args:
+        connection: to the queue's server.
+        count: how many at most.
+        before: the last that is known already.
+    """
+    latest = "+inf" if before is None else before[0]
+    found: list[tuple[int, str]] = []
+    skipped = 0
+    while len(found) < count:
+        rows: Any = connection.zrevrangebyscore(LISTED_KEY, latest, "-inf", start=skipped, num=count, withscores=True)
+        places = [(int(score), name.decode()) for name, score in rows]
+        found += [place for place in places if before is None or place < before]
+        skipped += len(places)
+        if len(places) < count:
+            break
+    return found[:count]
+
+
+def unlist(connection: "Redis", job_ids: list[str]) -> None:
+    """Forget jobs that are gone."""
+    connection.zrem(LISTED_KEY, *job_ids)
+
+
+def reason_of(job: Job) -> str:
+    """Return why a job failed: the last line of what was raised."""
+    latest = job.latest_result()
+    lines = (latest.exc_string or "").strip().splitlines() if latest else []
+    return lines[-1] if lines else "its worker was lost"
 
 
 def find(connection: "Redis", job_id: str) -> Job | None:
@@ -173,6 +256,8 @@ def work(url: str, *, burst: bool = False) -> NoReturn:
     """
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _leave)  # until RQ installs its own handlers, which finish the current job
+    import workers.chunks  # noqa: F401, PLC0415 - loaded once, for all that is forked
+
     connection: Any = connect(url)
     worker = LeasedWorker([CPU_QUEUE], connection=connection)
     log.info("worker_started", name=worker.name, queues=[CPU_QUEUE])

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from api_schemas.job import Job
 from api_schemas.prediction import Prediction
 from service.computations import PREDICTIONS
-from service.replying import ANSWER_HEADERS, IF_NONE_MATCH, request_body, respond
+from service.replying import ANSWER_HEADERS, IDEMPOTENCY_KEY, IF_NONE_MATCH, JOB_HEADERS, request_body, respond
 from service.responses import problem_responses
 
 router = APIRouter(tags=["predictions"])
@@ -23,18 +23,16 @@ router = APIRouter(tags=["predictions"])
         202: {
             "model": Job,
             "description": "Queued, because of Prefer: respond-async; a worker will answer.",
-            "headers": {
-                "Location": {"description": "Where to read the job.", "schema": {"type": "string"}},
-                "Retry-After": {"description": "Seconds to wait before reading it.", "schema": {"type": "integer"}},
-            },
+            "headers": JOB_HEADERS,
         },
         304: {"description": "The answer has the key given in If-None-Match."},
-        **problem_responses(400, 401, 408, 413, 415, 422, 429, 500, 503),
+        **problem_responses(400, 401, 408, 409, 413, 415, 422, 429, 500, 503),
     },
     openapi_extra={
         "requestBody": request_body(PREDICTIONS),
         "parameters": [
             IF_NONE_MATCH,
+            IDEMPOTENCY_KEY,
             {
                 "name": "Prefer",
                 "in": "header",

@@ -1,0 +1,288 @@
+"""Validations as durable jobs: a coordinator cuts one into chunks, any worker runs them, whoever ends last concludes.
+
+In Redis a validation is a hash, its record, and a hash of its chunks' results by their index. A result is recorded once, and so
+is the outcome; whatever was killed in between is done again by RQ and finds what is there already. Neither hash has a time
+to live before the end, so that a server that evicts leaves them alone.
+"""
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import structlog
+from rq import get_current_job
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from api_schemas.canonical import canonical_json
+from api_schemas.validation import ValidationRequest
+from workers import validations
+from workers.queue import CPU_QUEUE, RESULT_TTL_SECONDS, LeasedQueue, enqueue_once, find, reason_of
+from workers.refusals import Refused
+
+log = structlog.get_logger("foretell.worker")
+
+ID_PREFIX = "validation-"
+KEY = re.compile(r"[0-9a-f]{64}")
+"""Whatever else follows the prefix in the id of a job names a chunk, which is no one's business."""
+MOST_CHUNKS = 2000
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+RECORD_CHUNK = """
+if redis.call('HEXISTS', KEYS[1], 'outcome') == 1 then return 0 end
+return redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2])
+"""
+SETTLE = """
+if redis.call('HEXISTS', KEYS[1], 'outcome') == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'outcome', ARGV[2], 'value', ARGV[3], 'done', redis.call('HLEN', KEYS[2]))
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+if ARGV[2] == 'succeeded' then redis.call('DEL', KEYS[2]) else redis.call('EXPIRE', KEYS[2], ARGV[1]) end
+return 1
+"""
+"""Chunks of what failed or was cancelled are kept as long as its record: asked for again, it goes on from there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a validation stands.
+
+    Attributes:
+        status: as on the wire.
+        done: chunks whose results are there.
+        total: chunks in all; 1 until they are known.
+        value: the result as JSON, or why it failed.
+        counted: whether :func:`count_once` was called about how it ended.
+    """
+
+    status: Status
+    done: int = 0
+    total: int = 1
+    value: str = ""
+    counted: bool = False
+
+    @property
+    def progress(self) -> float:
+        """Return the share of the work that is done."""
+        return 1.0 if self.status == "succeeded" else self.done / self.total
+
+
+def check(request: ValidationRequest) -> None:
+    """Make sure that a validation can be run, in a number of chunks that can be kept track of.
+
+    Raises:
+        Refused: it cannot, or would take too long; pointers are within the request.
+    """
+    validations.check(request)
+    count = len(validations.chunks_of(request))
+    if count > MOST_CHUNKS:
+        raise Refused(
+            "/replicates",
+            f"so many replicates of these sizes take {count} chunks of some seconds, more than {MOST_CHUNKS}; ask for"
+            " fewer, or for smaller sizes in the same ratios",
+        )
+
+
+def submit_validation(connection: Any, request: ValidationRequest, *, key: str, most_queued: int) -> None:
+    """Queue a validation unless it is under way or done; one that failed or was cancelled goes on from where it was.
+
+    Raises:
+        QueueFull: there are as many jobs already.
+    """
+    standing = standing_of(connection, key)
+    if standing is not None and standing.status not in ("failed", "cancelled"):
+        return
+    job_id = ID_PREFIX + key
+    if standing is not None:
+        withdraw(connection, key, standing.total)
+        connection.persist(results_key(key))
+        connection.delete(record_key(key))
+        job = find(connection, job_id)
+        if job is not None:
+            job.delete()
+    arguments = (canonical_json(request).decode(), key)
+    enqueue_once(connection, plan_validation, arguments, job_id=job_id, most_queued=most_queued)
+
+
+def standing_of(connection: Any, key: str) -> Standing | None:
+    """Return where a validation stands, None if there is none of that key."""
+    record = _strings(connection.hgetall(record_key(key))) if KEY.fullmatch(key) else {}
+    total = int(record.get("total", 1))
+    if "outcome" in record:
+        outcome: Any = record["outcome"]
+        done = min(int(record["done"]), total)
+        return Standing(status=outcome, done=done, total=total, value=record["value"], counted="counted" in record)
+    if "planned" in record:
+        return _under_way(connection, key, total, started="started" in record)
+    job = find(connection, ID_PREFIX + key) if KEY.fullmatch(key) else None
+    if job is None:
+        return None
+    if job.get_status(refresh=False) == JobStatus.FAILED:
+        _settle(connection, key, "failed", reason_of(job))
+        return Standing(status="failed", total=total, value=reason_of(job))
+    return Standing(status="queued", total=total)
+
+
+def _under_way(connection: Any, key: str, total: int, *, started: bool) -> Standing:
+    """Return where a validation stands whose chunks are queued; it has failed once one of them has, for good."""
+    recorded = {int(index) for index in connection.hkeys(results_key(key))}
+    reason = _failure(connection, key, total)
+    if reason is not None and _settle(connection, key, "failed", reason):
+        withdraw(connection, key, total, keep=recorded)
+        return Standing(status="failed", done=len(recorded), total=total, value=reason)
+    return Standing(status="running" if started else "queued", done=len(recorded), total=total)
+
+
+def count_once(connection: Any, key: str) -> bool:
+    """Whether this is the first call about a validation that has ended; for metrics of several processes."""
+    return bool(connection.hsetnx(record_key(key), "counted", 1))
+
+
+def cancel_validation(connection: Any, key: str) -> None:
+    """Cancel a validation that has not ended: nothing of it is queued afterwards, and what runs is stopped."""
+    standing = standing_of(connection, key)
+    if standing is None or not _settle(connection, key, "cancelled", ""):
+        return
+    recorded = {int(index) for index in connection.hkeys(results_key(key))}
+    withdraw(connection, key, standing.total, keep=recorded)
+
+
+def withdraw(connection: Any, key: str, total: int, *, keep: Container[int] = ()) -> None:
+    """Take the chunks of a validation that has ended out of the queue, and stop those that run.
+
+    One that is being taken by a worker just now is neither; it finds the outcome when it starts.
+    """
+    ids = [_chunk_id(key, index) for index in range(total) if index not in keep]
+    for job in Job.fetch_many(ids, connection=connection, serializer=JSONSerializer):
+        if job is None:
+            continue
+        if job.get_status(refresh=False) == JobStatus.STARTED:
+            _stop(connection, job.id)
+        else:
+            job.delete()
+
+
+def plan_validation(canonical_request: str, key: str) -> None:
+    """Queue the chunks of a validation; a worker executes this.
+
+    Args:
+        canonical_request: validated when it was queued.
+        key: of the request.
+    """
+    connection = _connection()
+    request = ValidationRequest.model_validate_json(canonical_request)
+    total = len(validations.chunks_of(request))
+    record = record_key(key)
+    if connection.hexists(record, "outcome"):
+        return
+    # The total comes first: a chunk that ends before the others are queued must not take itself for the last.
+    connection.hset(record, "total", total)
+    recorded = {int(index) for index in connection.hkeys(results_key(key))}
+    for index in range(total):
+        if index not in recorded:
+            _queue_chunk(connection, canonical_request, key, index)
+    connection.hset(record, mapping={"planned": 1, "request": canonical_request})
+    if connection.hexists(record, "outcome"):
+        withdraw(connection, key, total)
+    else:
+        _conclude_if_enough(connection, request, key)
+
+
+def run_validation_chunk(canonical_request: str, key: str, index: int) -> None:
+    """Run a chunk, record what came out, and conclude if nothing is missing; a worker executes this.
+
+    Args:
+        canonical_request: validated when it was queued.
+        key: of the request.
+        index: of the chunk.
+    """
+    connection = _connection()
+    record, chunks = record_key(key), results_key(key)
+    if connection.hexists(record, "outcome"):
+        return
+    connection.hset(record, "started", 1)
+    request = ValidationRequest.model_validate_json(canonical_request)
+    if not connection.hexists(chunks, index):
+        values = validations.run_chunk(request, validations.chunks_of(request)[index])
+        connection.eval(RECORD_CHUNK, 2, record, chunks, index, validations.dumped(values))
+    _conclude_if_enough(connection, request, key)
+
+
+def _conclude_if_enough(connection: Any, request: ValidationRequest, key: str) -> None:
+    """Write the result once all chunks are there, or the first of them without a gap reach the precision."""
+    total = int(connection.hget(record_key(key), "total") or 0)
+    complete = 0 < total <= connection.hlen(results_key(key))
+    if total == 0 or not (complete or request.precision is not None):
+        return
+    recorded = {int(index): values for index, values in connection.hgetall(results_key(key)).items()}
+    first: list[dict[str, list[float]]] = []
+    while len(first) in recorded:
+        first.append(validations.loaded(recorded[len(first)]))
+    count = validations.enough(request, first)
+    if count is None and len(first) < total:
+        return
+    found = validations.conclude(request, first[:count], backend="numpy", device="cpu")
+    if _settle(connection, key, "succeeded", found.model_dump_json()):
+        withdraw(connection, key, total, keep=recorded)
+        log.info("validation_concluded", key=key, agrees=found.agrees, replicates=found.replicates)
+
+
+def _settle(connection: Any, key: str, outcome: str, value: str) -> bool:
+    """Write how a validation ended, once; whether this was the time."""
+    return bool(connection.eval(SETTLE, 2, record_key(key), results_key(key), RESULT_TTL_SECONDS, outcome, value))
+
+
+def _failure(connection: Any, key: str, total: int) -> str | None:
+    """Return why a chunk, or the conclusion after it, has failed for good, None if none has."""
+    registry = FailedJobRegistry(queue=LeasedQueue(CPU_QUEUE, connection)).key
+    scores = connection.zmscore(registry, [_chunk_id(key, index) for index in range(total)])
+    for index, score in enumerate(scores):
+        job = find(connection, _chunk_id(key, index)) if score is not None else None
+        if job is None:
+            continue
+        if job.get_status(refresh=False) == JobStatus.FAILED:
+            return f"chunk {index}: {reason_of(job)}"
+        if job.get_status(refresh=False) == JobStatus.STOPPED:
+            # Stopped for a cancellation that was taken back before it took effect.
+            request, _, _ = job.args
+            _queue_chunk(connection, request, key, index)
+    return None
+
+
+def _queue_chunk(connection: Any, canonical_request: str, key: str, index: int) -> None:
+    job_id = _chunk_id(key, index)
+    enqueue_once(connection, run_validation_chunk, (canonical_request, key, index), job_id=job_id, result_ttl=0)
+
+
+def _stop(connection: Any, job_id: str) -> None:
+    try:
+        send_stop_job_command(connection, job_id, serializer=JSONSerializer)
+    except (InvalidJobOperation, NoSuchJobError):
+        return  # it has ended by itself
+
+
+def _connection() -> Any:
+    job = get_current_job()
+    assert job is not None, "only a worker executes this"
+    return job.connection
+
+
+def _strings(mapping: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in mapping.items()}
+
+
+def record_key(key: str) -> str:
+    """Return where the record of a validation is."""
+    return f"foretell:validation:{key}"
+
+
+def results_key(key: str) -> str:
+    """Return where the results of its chunks are."""
+    return f"foretell:validation:{key}:chunks"
+
+
+def _chunk_id(key: str, index: int) -> str:
+    return f"{ID_PREFIX}{key}-{index}"
