@@ -211,7 +211,7 @@ class SpectrumOutlier(Schema):
         example="spike",
     )
     population: float | None = described(
-        "Its value without sampling noise: the population eigenvalue of a spike, the strength of a mean.",
+        "Its value without sampling noise: the population eigenvalue of a spike, the strength of a mean, ||mu||^2 of classes.",
         unit="matrix",
         example=20.0,
     )
@@ -224,6 +224,18 @@ class SpectrumOutlier(Schema):
         example=0.951,
     )
     visible: bool = Field(description="Whether it leaves the bulk.", examples=[True])
+    misclassification: float | None = described(
+        "Share of the samples on the wrong side when classes are told apart by the signs of the n x n matrix's eigenvector.",
+        unit="1",
+        example=None,
+        default=None,
+    )
+    threshold: float | None = described(
+        "The value of population from which it shows; null where there is none or it is not known.",
+        unit="matrix",
+        example=None,
+        default=None,
+    )
 
 
 class StatisticValue(Schema):

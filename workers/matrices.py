@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,7 +10,7 @@ import theory
 from api_schemas.features import Features, KernelFeatures, LinearFeatures, RandomFeatures
 from api_schemas.kernel import CkKernel, NtkKernel
 from api_schemas.prediction import Source
-from api_schemas.regime import EigenspectrumRegime, RegressionRegime, SphereRegime
+from api_schemas.regime import EigenspectrumRegime, MixtureRegime, SphereRegime
 from api_schemas.spectra import SpectrumRequest
 from theory import Equivalent, InadmissibleProblem, ModalEquivalent, Modes, spectra
 from theory.covariance import Spectrum
@@ -18,7 +18,7 @@ from workers.features import random_layers
 from workers.publications import EL_KAROUI, FAN_WANG
 from workers.refusals import Refused, Unsupported
 from workers.registry import COVARIANCES, FEATURES, KERNELS, builder
-from workers.spectrum_warnings import Caveats, of_activation, of_nonlinear_features, of_spikes, of_spikes_in_bulk
+from workers.spectrum_warnings import Caveats, of_activation, of_nonlinear_features, of_spikes
 
 MAX_EIGENVALUES = 10_000
 """Distinct population eigenvalues; each is a term of every sum."""
@@ -29,6 +29,9 @@ SILVERSTEIN = Source(
 BAIK_SILVERSTEIN = Source(
     title="Baik, Silverstein: Eigenvalues of large sample covariance matrices of spiked population models",
     reference="arXiv:math/0408165",
+)
+COUILLET_LIAO = Source(
+    title="Couillet, Liao: Random matrix methods for machine learning", reference="doi:10.1017/9781009128490"
 )
 BENAYCH_NADAKUDITI = Source(
     title="Benaych-Georges, Nadakuditi: The eigenvalues and eigenvectors of finite, low rank perturbations of large random"
@@ -110,12 +113,13 @@ def sample_covariance(request: SpectrumRequest) -> Prepared:
     n_samples = regime.n_samples
     bulk = spectra.sample_covariance(population.bulk, n_samples)
     whole = spectra.sample_covariance(population.whole, n_samples) if population.spikes else bulk
+    classes = _class_means(regime, population, spectra.covariance_passage(bulk), side="inputs")
     return Prepared(
         law=spectra.covariance_law(bulk),
-        outliers=[spectra.spike(bulk, value) for value in population.spikes],
-        gaussian=whole,
+        outliers=[*(spectra.spike(bulk, value) for value in population.spikes), *classes],
+        gaussian=None if classes else whole,
         caveats=list(_many_spikes(population)),
-        sources=(SILVERSTEIN, *((BAIK_SILVERSTEIN,) if population.spikes else ()), *population.sources),
+        sources=(SILVERSTEIN, *_outlier_sources(population, classes), *population.sources),
     )
 
 
@@ -144,32 +148,47 @@ def kernel_matrix(request: SpectrumRequest) -> Prepared:
         elif isinstance(regime, EigenspectrumRegime):
             equivalent = build(features, _mode_table(regime))
         else:
-            energies = np.zeros(population.whole.eigenvalues.size)
+            # What a linear target would see of the inputs tells where their directions went.
+            energies = np.where(population.whole.eigenvalues > 0.0, 1.0, 0.0)
             equivalent = build(features, population.whole, energies, fit_intercept=fit_intercept)
         return equivalent  # type: ignore[no-any-return]
 
     equivalent, constant = built(fit_intercept=True), _constant(built(fit_intercept=False))
     caveats: list[tuple[str, str]] = []
-    if row.nonlinear and isinstance(regime, RegressionRegime):
+    with_inputs = not isinstance(regime, EigenspectrumRegime | SphereRegime)
+    if row.nonlinear and with_inputs:
         caveats += of_nonlinear_features(population.whole, n_samples)
-    outliers: list[spectra.Outlier] = []
+    count = len(population.spikes)
+    caveats += _many_spikes(population)
+    mean: list[spectra.Outlier] = []
     if isinstance(equivalent, ModalEquivalent) and np.isinf(equivalent.width):
         modes = equivalent.modes
-        table = Spectrum(eigenvalues=modes.eigenvalues, multiplicities=modes.multiplicities)
-        if population.spikes:
-            spiked = table.eigenvalues[1 : 1 + len(population.spikes)]
-            table = Spectrum(eigenvalues=table.eigenvalues[:1], multiplicities=population.bulk.multiplicities)
-            outliers += _gram_spikes(table, spiked, n_samples, shift=float(modes.tail_trace))
-            caveats += _many_spikes(population)
+        ratio = _ratio(modes, population.whole) if with_inputs else 1.0
+        multiplicities = modes.multiplicities.copy()
+        multiplicities[1 : 1 + count] = 0.0
+        present = multiplicities > 0.0
+        table = Spectrum(eigenvalues=modes.eigenvalues * present, multiplicities=multiplicities)
         law = spectra.wide_kernel_law(table, tail=float(modes.tail_trace), n_samples=n_samples)
+        passage = spectra.wide_passage(table, tail=float(modes.tail_trace), n_samples=n_samples, ratio=ratio)
+        if constant > 0.0:
+            mean = [spectra.rank_one(law, n_samples * constant)]
     else:
-        rank = spectra.finite_rank(equivalent)
-        law = spectra.finite_kernel_law(equivalent, rank=rank, n_samples=n_samples)
-        caveats += of_spikes_in_bulk(len(population.spikes))
-    if constant > 0.0:
-        outliers.append(spectra.rank_one(law, n_samples * constant))
+        prepared = spectra.finite_features(
+            equivalent,
+            n_samples=n_samples,
+            rank=spectra.finite_rank(equivalent),
+            inputs=population.whole if with_inputs else None,
+            spikes=range(1, 1 + count),
+        )
+        law, passage = spectra.features_law(prepared), spectra.features_passage(prepared)
+        if constant > 0.0:
+            mean = [spectra.feature_mean(prepared, constant)]
+    outliers = [spectra.gram_spike(passage, value) for value in population.spikes]
+    classes = _class_means(regime, population, passage)
+    outliers += [*classes, *mean]
     kernel = (KERNELS[features.kernel.kind].sources) if isinstance(features, KernelFeatures) else ()
-    sources = (*row.sources, *kernel, EL_KAROUI, FAN_WANG, *((BENAYCH_NADAKUDITI,) if constant > 0.0 else ()))
+    found = _outlier_sources(population, classes)
+    sources = (*row.sources, *kernel, EL_KAROUI, FAN_WANG, *found, *((BENAYCH_NADAKUDITI,) if constant > 0.0 else ()))
     return Prepared(law=law, outliers=outliers, caveats=caveats, sources=(*sources, *population.sources))
 
 
@@ -182,7 +201,7 @@ def inner_product_kernel(request: SpectrumRequest) -> Prepared:
             "/regime/kind", "an inner_product_kernel is of inputs; regime.kind must be 'regression' or 'sphere'"
         )
     variance = 1.0
-    if isinstance(regime, RegressionRegime):
+    if not isinstance(regime, SphereRegime):
         if regime.covariance.kind != "isotropic":
             raise Unsupported(
                 "/regime/covariance/kind",
@@ -199,7 +218,9 @@ def inner_product_kernel(request: SpectrumRequest) -> Prepared:
         *of_activation(kernel.mean, regime.n_samples, regime.n_features),
     ]
     # On the sphere all lengths are equal.
-    outliers = spectra.norm_outliers(kernel) if isinstance(regime, RegressionRegime) else []
+    outliers = [] if isinstance(regime, SphereRegime) else spectra.norm_outliers(kernel)
+    if isinstance(regime, MixtureRegime) and regime.mean_norm > 0.0:
+        outliers = [spectra.class_mean_outlier(kernel, regime.mean_norm**2 / variance), *outliers]
     return Prepared(
         law=spectra.inner_product_law(kernel),
         outliers=outliers,
@@ -281,30 +302,49 @@ def _linear_gram(regime: Any) -> Prepared:
     population, n_samples = population_of(regime), regime.n_samples
     tail = regime.tail_trace if isinstance(regime, EigenspectrumRegime) else 0.0
     scaled = [replace(part, eigenvalues=part.eigenvalues * n_samples) for part in (population.bulk, population.whole)]
-    sources = (SILVERSTEIN, *((BAIK_SILVERSTEIN,) if population.spikes else ()), *population.sources)
     if tail > 0.0:
         law = spectra.wide_kernel_law(population.whole, tail=tail, n_samples=n_samples)
-        return Prepared(law=law, sources=sources)
+        return Prepared(law=law, sources=(SILVERSTEIN, *population.sources))
     bulk, whole = (spectra.sample_covariance(part, n_samples) for part in scaled)
+    passage = spectra.covariance_passage(spectra.sample_covariance(population.bulk, n_samples), scale=n_samples)
+    classes = _class_means(regime, population, passage)
     return Prepared(
         law=spectra.gram_law(bulk),
-        outliers=_gram_spikes(population.bulk, np.array(population.spikes), n_samples, shift=0.0),
-        gaussian=whole,
+        outliers=[*(spectra.gram_spike(passage, value) for value in population.spikes), *classes],
+        gaussian=None if classes else whole,
         gram=True,
         caveats=list(_many_spikes(population)),
-        sources=sources,
+        sources=(SILVERSTEIN, *_outlier_sources(population, classes), *population.sources),
     )
 
 
-def _gram_spikes(bulk: Spectrum, values: Any, n_samples: float, *, shift: float) -> list[spectra.Outlier]:
-    """Return the outliers of an n x n matrix; its eigenvectors belong to samples, and have no population direction."""
-    if len(values) == 0:
+def _class_means(
+    regime: Any, population: Population, passage: spectra.Passage, *, side: Literal["samples", "inputs"] = "samples"
+) -> list[spectra.Outlier]:
+    """Return what the means of two classes make, where there are classes."""
+    if not isinstance(regime, MixtureRegime):
         return []
-    scaled = spectra.sample_covariance(replace(bulk, eigenvalues=bulk.eigenvalues * n_samples), n_samples)
-    found = [spectra.spike(scaled, float(value) * n_samples) for value in values]
-    return [
-        replace(outlier, at=None if outlier.at is None else outlier.at + shift, alignment=None) for outlier in found
-    ]
+    whole, alignment = population.whole, regime.mean_alignment
+    energy = regime.mean_norm**2
+    if alignment.kind == "isotropic":
+        squares = whole.multiplicities / np.sum(whole.multiplicities) * energy
+    else:
+        try:
+            squares = theory.target.energies(whole, signal_variance=energy, values=alignment.values)
+        except InadmissibleProblem as problem:
+            raise Refused(f"/regime/mean_alignment/{problem.argument or ''}".rstrip("/"), str(problem)) from None
+    return spectra.class_means(passage, eigenvalues=whole.eigenvalues, squares=squares, side=side)
+
+
+def _outlier_sources(population: Population, classes: list[spectra.Outlier]) -> tuple[Source, ...]:
+    return (*((BAIK_SILVERSTEIN,) if population.spikes else ()), *((COUILLET_LIAO,) if classes else ()))
+
+
+def _ratio(modes: Modes, inputs: Spectrum) -> float:
+    """Return the modes' eigenvalues over those of the inputs' covariance; any number where no linear signal arrives."""
+    largest = int(np.argmax(inputs.eigenvalues))
+    arrived = modes.eigenvalues.size == inputs.eigenvalues.size and modes.multiplicities[largest] > 0.0
+    return float(modes.eigenvalues[largest] / inputs.eigenvalues[largest]) if arrived else 1.0
 
 
 def _constant(equivalent: Equivalent) -> float:

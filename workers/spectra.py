@@ -194,6 +194,8 @@ def _outlier(outlier: spectra.Outlier) -> SpectrumOutlier:
         at=_finite(outlier.at),
         alignment=_finite(outlier.alignment),
         visible=outlier.visible,
+        misclassification=_finite(outlier.misclassification),
+        threshold=_finite(outlier.threshold),
     )
 
 

@@ -40,16 +40,6 @@ def of_spikes(n_spikes: int, dimension: float) -> Caveats:
         )
 
 
-def of_spikes_in_bulk(n_spikes: int) -> Caveats:
-    """Say that spikes were not followed through features of finite width."""
-    if n_spikes:
-        yield (
-            "spikes_in_bulk",
-            f"{n_spikes} spikes are part of the population, but where they show through features of finite width is not worked"
-            " out: none is listed among the outliers",
-        )
-
-
 def of_nonlinear_features(spectrum: Spectrum, n_samples: float) -> Caveats:
     """Say that inputs have too few directions, or samples are too many, for nonlinear features to act as linear ones."""
     largest = float(np.max(spectrum.eigenvalues))

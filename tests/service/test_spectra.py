@@ -130,14 +130,6 @@ class TestAnswers:
                 "polynomial_regime",
             ),
             (
-                {
-                    "matrix": "kernel_matrix",
-                    "regime": {**REGRESSION, "covariance": {"kind": "spiked", "spikes": [9.0]}},
-                    "model": with_layers({"activation": "erf", "width": 400}),
-                },
-                "spikes_in_bulk",
-            ),
-            (
                 {"matrix": "inner_product_kernel", "model": with_layers({"activation": "relu", "width": 1})},
                 "activation_centred",
             ),
