@@ -69,8 +69,8 @@ def test_two_classes_without_an_intercept(penalty: float, printed: str) -> None:
     assert_all_printed(found, ["err", printed])
 
 
-# What an adaptive quadrature that breaks at the hinge's kinks and at the sign's jump gives: numbers in circulation for
-# these three rows, .18553259, .26782435 and .39091055, come from rules that do not, and are off by 2e-6.
+# The errors of the last three rows as an adaptive quadrature gives them that breaks at the hinge's kinks and where the error
+# is counted (below): rules that do not break there are off by 2e-6.
 LATENTS = """
     square   sign     400 .1   0    err .19051256 loss .09760391 m .67953317 q .67651566 V .74165739
     logistic sign     400 .1   0    err .18532890 test .42561633 loss .24913917 m 1.24817921 q 2.23322105 V 2.40655983

@@ -64,7 +64,10 @@ def gaussian_nodes(
 def _trapezoidal(level: int, reach: int, refinement: int) -> Nodes:
     spacing = 0.5**level / refinement
     t = np.arange(-reach, REACH + 0.5 * spacing, spacing)
-    return Nodes(t, spacing * _density(t))
+    nodes = Nodes(t, spacing * _density(t))
+    for shared in nodes:
+        shared.flags.writeable = False
+    return nodes
 
 
 def _graded(foci: tuple[Focus, ...], low: float, breaks: tuple[float, ...], refinement: int) -> Nodes:
