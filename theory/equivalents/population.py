@@ -95,7 +95,7 @@ class SpectralPopulation:
             kept = np.where(s > 0.0, s * over, 0.0)
             coupled = np.where(t > 0.0, t * over, 0.0)
             coupled_twice = np.where(t > 0.0, coupled * over, 0.0)
-        kept_over = np.where(s > 0.0, kept * over, 0.0)
+            kept_over = np.where(s > 0.0, kept * over, 0.0)
         return Traces(
             df1=float(m @ kept),
             df2=float(m @ (kept * kept)),
