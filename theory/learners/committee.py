@@ -25,10 +25,10 @@ from theory.learners.trajectories import Trajectory, integrate
 
 Vector = npt.NDArray[np.float64]
 
-MOST_OVERLAP = 1e8
+MOST_OVERLAP = 1e5
 """Of a unit with itself; from there on closed forms lose the digits that the integration asks for."""
 DIFFERENCE = 1e-7
-"""Of differences in place of derivatives; overlaps are of order 1."""
+"""Of differences in place of derivatives, relative to the units' norms."""
 ACCURACY = 1e-6
 
 
@@ -136,11 +136,13 @@ class _Flow:
         fields = np.tensordot(eigenvalues, own, 1)
         size, edge = fields.size, own.size
         base = self._slope(own, fields, readout)
+        widened = 1.0 + np.diagonal(self._covariance(fields))
+        steps = DIFFERENCE * np.sqrt(widened[: readout.size, None] * widened)
         whole = np.zeros((state.size, state.size))
         for place in range(size):
             moved = fields.copy()
-            moved.flat[place] += DIFFERENCE
-            through = (self._slope(own, moved, readout) - base) / DIFFERENCE
+            moved.flat[place] += steps.flat[place]
+            through = (self._slope(own, moved, readout) - base) / steps.flat[place]
             whole[:, place:edge:size] = np.outer(through, eigenvalues)
         for place in range(readout.size):
             moved = readout.copy()

@@ -98,6 +98,11 @@ class Committee(NamedTuple):
             (teacher, "noise_variance", 0.0),
         ):
             _check_number(name, float(getattr(owner, name)), least)
+        for owner in (student, teacher):
+            if owner.hidden_units != int(owner.hidden_units):
+                raise InadmissibleProblem(
+                    f"hidden_units must be a whole number, got {owner.hidden_units!r}", argument="hidden_units"
+                )
         spectrum = teacher.spectrum
         eigenvalues, multiplicities = (
             np.asarray(spectrum.eigenvalues, float),
@@ -140,6 +145,12 @@ def typical_overlaps(n_students: int, n_teachers: int) -> Vector:
 
 def _initial_overlaps(student: TwoLayerStudent, teacher: TeacherNetwork, n_features: float) -> Vector:
     count, taught = student.hidden_units, teacher.hidden_units
+    if n_features < count + taught:
+        raise InadmissibleProblem(
+            f"{count} + {taught} hidden units are apart in as many dimensions, got n_features = {n_features:g}: use fewer"
+            " units or more features",
+            argument="n_features",
+        )
     of_teacher = np.eye(taught) if teacher.overlaps is None else _matrix("overlaps", teacher.overlaps, taught, taught)
     if student.initial_self_overlaps is None:
         own = student.initial_variance * np.eye(count)

@@ -68,6 +68,7 @@ class Population(Protocol):
         trace: of the features' second moments, a tail included.
         reached_trace: without the tail.
         noise_variance: of the labels.
+        null_error: test error without any training, E y^2.
         floor: test error of the best linear function of the features.
         rank: number of directions.
         size: number of modes.
@@ -78,6 +79,7 @@ class Population(Protocol):
     trace: Any
     reached_trace: Any
     noise_variance: Any
+    null_error: Any
     floor: Any
     rank: Any
     size: int
@@ -110,6 +112,7 @@ class ModalPopulation:
         )
         self.trace, self.reached_trace = np.asarray(modes.trace, float), np.vecdot(m, xi)
         self.floor = self.unlearnable + self.noise_variance
+        self.null_error = self.floor + np.sum(modes.energies, axis=-1)
         self.rank, self.size = modes.rank, int(xi.shape[-1])
         self.n_unpenalised = modes.n_unpenalised
 
@@ -176,6 +179,7 @@ class ContinuedPopulation:
         bottom = equivalent.solve(ABUNDANT, 0.0)
         self.noise_variance = np.asarray(bottom.noise_variance, float)
         self.floor = np.asarray(bottom.total, float)
+        self.null_error = np.asarray(bottom.total + bottom.learned, float)
         self.rank, self.size = equivalent.rank, 1
         self.shape: tuple[int, ...] = ()
         self.n_unpenalised = int(bottom.n_unpenalised)

@@ -41,6 +41,9 @@ DIFFERENCE = 1e-6
 """Of differences in place of derivatives, relative."""
 UNBOUNDED = 1e12
 """Growth by this factor is divergence."""
+MOST_PHASES = 2500.0
+"""Of an oscillating student's pre-activation, whose variance is followed up to here in units of its wavelength's square: its
+error is that of a random phase by then."""
 MOST_VARIANCE = 400.0
 """Of the teacher's pre-activation where its activation saturates: averages take ever finer quadratures beyond."""
 
@@ -111,6 +114,13 @@ def predict_single_index(
     signal, noise = float(np.sum(energies)), float(modes.noise_variance + modes.unlearnable_variance)
     start = _start(xi, counts, energies, float(modes.n_modes), initial_norm_squared, initial_overlap)
     size = xi.size
+    most = MOST_PHASES * activation.finest**2
+    if float(np.sum(start[:size])) > most:
+        raise InadmissibleProblem(
+            f"the student's pre-activation starts with a variance above {most:g}, where {activation.kind} is all but noise;"
+            " start closer to 0",
+            argument="initial_norm_squared",
+        )
 
     def averages(state: Vector, *, finer: bool = False) -> NeuronAverages:
         apart, short = float(np.sum(state[:size])), float(np.sum(state[size:]))
@@ -151,7 +161,11 @@ def predict_single_index(
         return whole
 
     scale = signal + float(np.sum(start[:size]))
-    path = integrate(slope, start, step_size * times.ravel(), jacobian=jacobian, scale=scale, bound=UNBOUNDED * scale)
+    path = integrate(
+        slope, start, step_size * times.ravel(), jacobian=jacobian, scale=scale, bound=min(UNBOUNDED * scale, most)
+    )
+    if np.isfinite(most):
+        path.status[path.status == "divergent"] = "not_converged"
     states = path.states
     finite = path.status != "divergent"
     errors = [averages(state) for state in states]
@@ -264,6 +278,12 @@ def _check(
         raise InadmissibleProblem(
             f"the teacher's pre-activation has variance {modes.signal_variance:g}, above {MOST_VARIANCE:g}: {teacher.kind} is"
             " all but piecewise linear there; scale it down, or use sign, relu or abs",
+            argument="signal_variance",
+        )
+    if modes.signal_variance > MOST_PHASES * teacher.finest**2:
+        raise InadmissibleProblem(
+            f"the teacher's pre-activation has variance {modes.signal_variance:g}, above {MOST_PHASES * teacher.finest**2:g}:"
+            f" {teacher.kind} is all but noise there; scale it down",
             argument="signal_variance",
         )
     _check_start(modes, student, teacher, norm_squared, overlap)

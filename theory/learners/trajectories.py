@@ -18,13 +18,16 @@ Slope = Callable[[Vector], Vector]
 RELATIVE = 1e-9
 ABSOLUTE = 1e-12
 """Tolerances of a step; the second in units of the state's scale."""
-MAX_STEPS = 100_000
+OUTGROWN = 100.0
+"""Growth by this factor makes a new scale."""
+MOST_EVALUATIONS = 20_000
+"""Of the slope; thousands are usual where slow modes follow fast ones."""
 FEW = 48
 """Up to so many eigenvalues are taken as they are."""
 NODES_PER_PANEL = 8
 PANEL_RATIO = 2.0
-"""Panels in which the largest eigenvalue is at most this many times the least take a Gauss rule: sums of exp(-s t) over one are
-good to 1e-12 for all t."""
+"""Panels in which the largest eigenvalue is at most this many times the least take a Gauss rule: means of exp(-s t) over one
+are good to 1e-12 at any t."""
 
 
 class Trajectory(NamedTuple):
@@ -60,45 +63,54 @@ def integrate(slope: Slope, start: Vector, times: Vector, *, jacobian: Slope, sc
     ascending, place = np.unique(times, return_inverse=True)
     states = np.tile(start, (ascending.size, 1))
     status = np.full(ascending.size, "converged", dtype="<U13")
+    counted = _Counted(slope, jacobian)
     done = int(ascending.size > 0 and ascending[0] == 0.0)
-    ending, evaluations = "converged", 0
     if done < ascending.size:
-        tolerance = ABSOLUTE * scale
-        done, ending, evaluations = _march(slope, jacobian, start, ascending, states, done, tolerance, bound)
-    status[done:] = ending
-    return Trajectory(states[place], status[place], evaluations)
+        done, ending = _march(counted, ascending, states, done, scale, bound)
+        status[done:] = ending
+    return Trajectory(states[place], status[place], counted.evaluations)
 
 
-def _march(
-    slope: Slope,
-    jacobian: Slope,
-    start: Vector,
-    times: Vector,
-    states: Vector,
-    done: int,
-    atol: float,
-    bound: float,
-) -> tuple[int, str, int]:
-    """Fill in ``states`` from position ``done`` on; return up to where, how it ended, and the evaluations."""
-    evaluations = 0
+class _Counted:
+    """The equations as LSODA asks for them."""
 
-    def checked(_: float, state: Vector) -> Vector:
-        nonlocal evaluations
-        evaluations += 1
+    def __init__(self, slope: Slope, jacobian: Slope) -> None:
+        self._slope, self._jacobian, self.evaluations = slope, jacobian, 0
+
+    def slope(self, _: float, state: Vector) -> Vector:
+        """Return the slope, refusing what is not finite."""
+        self.evaluations += 1
         with np.errstate(all="ignore"):
-            found = slope(state)
+            found = self._slope(state)
         if not np.all(np.isfinite(found)):
             raise _UnboundedError
         return found
 
-    def bent(_: float, state: Vector) -> Vector:
+    def jacobian(self, _: float, state: Vector) -> Vector:
+        """Return the slope's derivatives."""
         with np.errstate(all="ignore"):
-            return jacobian(state)
+            return self._jacobian(state)
 
-    ending = "not_converged"
+
+def _march(
+    equations: _Counted, times: Vector, states: Vector, done: int, scale: float, bound: float
+) -> tuple[int, str]:
+    """Fill in ``states`` from position ``done`` on; return up to where, and how it ended."""
+
+    def solver_from(time: float, state: Vector) -> LSODA:
+        return LSODA(
+            equations.slope,
+            time,
+            state,
+            float(times[-1]),
+            jac=equations.jacobian,
+            rtol=RELATIVE,
+            atol=ABSOLUTE * scale,
+        )
+
     try:
-        solver = LSODA(checked, 0.0, start, float(times[-1]), jac=bent, rtol=RELATIVE, atol=atol)
-        for _ in range(MAX_STEPS):
+        solver = solver_from(0.0, states[0])
+        while equations.evaluations < MOST_EVALUATIONS:
             solver.step()
             if solver.status == "failed":
                 break
@@ -106,18 +118,22 @@ def _march(
             if upto > done:
                 states[done:upto] = solver.dense_output()(times[done:upto]).T
                 done = upto
-            if float(np.max(np.abs(solver.y))) > bound:
-                ending = "divergent"
-                break
             if solver.status == "finished":
-                return times.size, "converged", evaluations
-        states[done:] = solver.y
+                return times.size, "converged"
+            largest = float(np.max(np.abs(solver.y)))
+            states[done:] = solver.y
+            if largest > bound:
+                return done, "divergent"
+            if largest > OUTGROWN * scale:
+                # Rounding grows with the largest entries, and with it what can be asked of the small ones.
+                scale = largest
+                solver = solver_from(solver.t, solver.y)
     except _UnboundedError:
-        ending = "divergent"
+        return done, "divergent"
     except UserWarning:
         # LSODA gives up with a warning, where warnings are errors.
-        ending = "not_converged"
-    return done, ending, evaluations
+        return done, "not_converged"
+    return done, "not_converged"
 
 
 def gathered(eigenvalues: Vector, weights: Vector) -> tuple[Vector, Vector]:
