@@ -21,7 +21,8 @@ from theory.equivalents.population import SpectralPopulation
 ACCURACY = 1e-4
 """Of the baseline, relative: its minimiser and its quadrature do not allow much more; the solver reaches 1e-12."""
 DAMPING = 0.7
-GOAL_SECONDS = 10e-3
+GOAL_SECONDS = 20e-3
+TIMES_FASTER = 200.0
 N_SAMPLES = 800.0
 PENALTIES = (0.1, 1e-3)
 ISOTROPIC = SpectralPopulation(eigenvalues=np.array([1.0]), multiplicities=np.array([400.0]), couplings=np.array([2.0]))
@@ -51,8 +52,8 @@ def run(report: Report, *, quick: bool = False) -> None:
                 f"{1e3 * ours:.2f} ms",
                 baseline=f"plain state evolution {plain:.1f} s ({iterations} steps)",
                 result=f"{plain / ours:.0f} times faster",
-                goal=f"<= {1e3 * GOAL_SECONDS:.0f} ms",
-                met=ours <= GOAL_SECONDS,
+                goal=f"<= {1e3 * GOAL_SECONDS:.0f} ms and {TIMES_FASTER:g} times faster",
+                met=ours <= GOAL_SECONDS and plain >= TIMES_FASTER * ours,
             )
 
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -19,7 +20,7 @@ def printed(name: str) -> str:
 def test_the_error_descends_twice_and_longer_passes_want_shorter_steps() -> None:
     flow, _, sgd = printed("dynamics.py").partition("One-pass SGD")
     tests = [float(line.split()[2]) for line in flow.splitlines() if line.rstrip().endswith("#")]
-    falls = [after < before for before, after in zip(tests, tests[1:], strict=False)]
+    falls = [after < before for before, after in pairwise(tests)]
     turns = [position for position in range(1, len(falls)) if falls[position] != falls[position - 1]]
     assert falls[0]
     assert len(turns) >= 2
