@@ -145,9 +145,9 @@ def _run(problem: OnlineRegression, seed: int, numbers: range, times: list[int],
     generators = [stream(seed, number) for number in numbers]
     targets = [regime.target(generator) for generator in generators]
     weights = [[xp.asarray(array) for array in features.draw(generator, regime.n_features)] for generator in generators]
-    noise = regime.noise_variance**0.5
+    noise = float(regime.noise_variance) ** 0.5
     theta, tail = None, xp.zeros(len(numbers), dtype=xp.float64)
-    rate = problem.step_size / problem.batch_size
+    rate = float(problem.step_size) / problem.batch_size
     measured: list[Array] = []
     done, width = 0, problem.batch_size
     while True:
@@ -169,7 +169,7 @@ def _run(problem: OnlineRegression, seed: int, numbers: range, times: list[int],
             residuals = xp.vecdot(batch, theta[:, None, :]) - labels[:, start : start + width]
             theta = theta - rate * xp.sum(residuals[:, :, None] * batch, axis=1)
             # Directions of vanishing variance, of which every sample has its own.
-            tail = tail + rate * rate * regime.tail_trace * xp.sum(residuals * residuals, axis=1)
+            tail = tail + rate * rate * float(regime.tail_trace) * xp.sum(residuals * residuals, axis=1)
             done += width
 
 

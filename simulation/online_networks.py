@@ -74,6 +74,9 @@ class OnlineNetwork:
         nonnegative("readout_step_size", self.readout_step_size)
         nonnegative("noise_variance", self.noise_variance)
         nonnegative("eigenvalues", self.eigenvalues)
+        for name in ("step_size", "input_scale", "readout_step_size", "noise_variance"):
+            # Of NumPy, a number on the left would take arrays of other namespaces to its own.
+            object.__setattr__(self, name, float(getattr(self, name)))
         checkpoints(self.n_samples)
         if (self.teacher_overlaps is None) == (self.teacher_weights is None):
             raise InadmissibleProblem(
@@ -164,8 +167,10 @@ def simulate_online_network(
     times = checkpoints(problem.n_samples)
     d = int(np.asarray(problem.eigenvalues).size)
     runs = [_run(problem, seed, numbers, times, n_test, xp) for numbers in groups(first_replicate, replicates, d)]
+    count, taught = np.asarray(problem.overlaps).shape
+    empty = [np.empty((0, len(times), *shape)) for shape in ((), (count, count), (count, taught), (count,), (count,))]
+    joined = [np.concatenate(pieces) for pieces in zip(empty, *runs, strict=True)]
     one_time = np.ndim(problem.n_samples) == 0
-    joined = [np.concatenate(columns) for columns in zip(*runs, strict=True)]
     excess, own, shared, norms, readout = (values[:, 0] if one_time else values for values in joined)
     return NetworkSamples(
         test_error=excess + problem.noise_variance,
@@ -180,7 +185,7 @@ def simulate_online_network(
 def _run(problem: OnlineNetwork, seed: int, numbers: range, times: list[int], n_test: int, xp: Any) -> list[Array]:
     """Train a group of replicates; return what was measured, group and times first."""
     generators = [stream(seed, number) for number in numbers]
-    drawn = [_draw(problem, generator) for generator in generators]
+    drawn = [draw_weights(problem, generator) for generator in generators]
     w, taught = (xp.asarray(np.stack(weights)) for weights in zip(*drawn, strict=True))
     v = xp.asarray(np.tile(np.asarray(problem.readout), (len(numbers), 1)))
     v_teacher = xp.asarray(np.asarray(problem.teacher_readout))
@@ -209,8 +214,8 @@ def _run(problem: OnlineNetwork, seed: int, numbers: range, times: list[int], n_
             done += 1
 
 
-def _draw(problem: OnlineNetwork, generator: np.random.Generator) -> tuple[Array, Array]:
-    """Draw weights of student and teacher with the overlaps asked for."""
+def draw_weights(problem: OnlineNetwork, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Draw weights of student and teacher with the overlaps asked for, shapes ``(K, d)`` and ``(M, d)``."""
     d = int(np.asarray(problem.eigenvalues).size)
     count, taught = np.asarray(problem.overlaps).shape
     if problem.teacher_weights is None:
