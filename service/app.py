@@ -103,8 +103,10 @@ def api(lifespan: Any = None) -> FastAPI:
             Exception: handle_unexpected,
         },
     )
-    for module in (predictions, spectra, validations, jobs, catalogue, health, docs):
+    modules = (predictions, spectra, validations, jobs, catalogue, health, docs)
+    for module in modules:
         app.include_router(module.router)
+    app.state.routes = [route for module in modules for route in module.router.routes]
     app.state.catalogue = describe_everything(VERSION).model_dump_json().encode()
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app

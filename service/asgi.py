@@ -14,7 +14,7 @@ from service.settings import Settings, UnsafeConfiguration
 from workers.lifetime import ends_with_parent
 
 PARENT_PID = "FORETELL_PARENT_PID"
-"""Names the process that supervises several API processes, in their environment."""
+"""Names the process that supervises API processes or a worker, in their environment."""
 
 
 def create() -> Edge:
@@ -23,7 +23,7 @@ def create() -> Edge:
     Raises:
         UnsafeConfiguration: no Redis is named; ``foretell serve`` starts one, a bare ASGI server does not.
     """
-    _end_with_parent()
+    end_with_parent()
     settings = Settings()
     configure_logs(settings)
     queue_url = settings.redis_url or settings.cache_url
@@ -38,7 +38,8 @@ def create() -> Edge:
     return create_app(settings, cache_url=settings.cache_url or queue_url, queue_url=queue_url)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Have the kernel end this process with the one that supervises it, if one does."""
     parent = os.environ.get(PARENT_PID)
     if parent is not None and not ends_with_parent(int(parent), signal.SIGTERM):
         sys.exit("the supervisor is gone")

@@ -91,13 +91,16 @@ def worker(
     burst: Annotated[bool, typer.Option("--burst", help="Stop once the queue is empty.")] = False,
     log_format: Annotated[str | None, typer.Option(help="auto, json or console.", show_default="auto")] = None,
 ) -> None:
-    """Start a worker, which executes what was posted with 'Prefer: respond-async'. Any number, on any machine.
+    """Start a worker, which executes validations and what was posted with 'Prefer: respond-async'. Any number, on any machine.
 
     SIGTERM lets it finish its current job. If it is killed, another worker takes the job over within half a minute.
     """
+    from service.asgi import end_with_parent
     from service.data_folder import running_url
     from service.logs import configure_logs
     from workers.queue import work
+
+    end_with_parent()
 
     given = {"data_dir": data_dir, "redis_url": redis_url, "log_format": log_format}
     settings = _settings(**{name: value for name, value in given.items() if value is not None})
@@ -186,7 +189,7 @@ def validate(
                 raise type(refusal)(refusal.pointer.removeprefix(within), refusal.detail) from None
     if request.backend == "cupy":
         _fail("no GPU is used here; choose backend 'numpy' or 'auto'", code=2)
-    results: list[dict[str, list[float]]] = []
+    results: list[dict[str, list[float | None]]] = []
     console = Console(stderr=True, highlight=False)
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console) as progress:
         task = progress.add_task("replicates", total=request.replicates)

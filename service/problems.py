@@ -142,13 +142,21 @@ async def handle_http_exception(request: Request, exc: Exception) -> Response:
     if exc.status_code == 404:
         problem = ProblemException("not_found", f"no resource at {request.url.path[:200]}; /docs lists those there are")
     elif exc.status_code == 405:
-        allowed = headers.get("Allow", headers.get("allow", "another method"))
+        # The router names the methods of the first of its routes alone.
+        allowed = ", ".join(sorted(_methods(request))) or headers.get("Allow", headers.get("allow", "another method"))
+        headers = {**{name: value for name, value in headers.items() if name.lower() != "allow"}, "Allow": allowed}
         detail = f"{request.method} is not allowed at {request.url.path[:200]}; use {allowed}"
         problem = ProblemException("method_not_allowed", detail, headers=headers)
     else:
         codes = {kind.status: code for code, kind in reversed(KINDS.items())}
         problem = ProblemException(codes.get(exc.status_code, "bad_request"), str(exc.detail), headers=headers)
     return problem.response(request.scope.get("request_id"))
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods that some route has for this path."""
+    routes: Any = request.app.state.routes
+    return {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods}
 
 
 async def handle_unexpected(request: Request, exc: Exception) -> Response:

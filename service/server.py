@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from service.asgi import PARENT_PID
 from service.embedded import EmbeddedValkey
+from service.embedded_worker import EmbeddedWorker
 from service.keys import KeyStore
 from service.logs import configure_logs
 from service.settings import Settings, UnsafeConfiguration, check_exposure
@@ -84,6 +85,8 @@ def serve(settings: Settings) -> int:
             cache_url = settings.cache_url or f"{valkey.url}?db={CACHE_DB}"
         # API processes build their settings from the environment, whether they are this process or its children.
         os.environ.update(_environment(settings, redis_url=redis_url, cache_url=str(cache_url)))
+        if settings.redis_url is None and settings.embedded_worker:
+            stack.enter_context(EmbeddedWorker(redis_url, stop_seconds=settings.graceful_timeout))
         if settings.api_processes > 1:
             metrics_dir = tempfile.mkdtemp(prefix="foretell-metrics-")
             stack.callback(shutil.rmtree, metrics_dir, ignore_errors=True)

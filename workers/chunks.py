@@ -218,7 +218,7 @@ def _conclude_if_enough(connection: Any, request: ValidationRequest, key: str) -
     if total == 0 or not (complete or request.precision is not None):
         return
     recorded = {int(index): values for index, values in connection.hgetall(results_key(key)).items()}
-    first: list[dict[str, list[float]]] = []
+    first: list[dict[str, list[float | None]]] = []
     while len(first) in recorded:
         first.append(validations.loaded(recorded[len(first)]))
     count = validations.enough(request, first)

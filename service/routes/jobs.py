@@ -75,7 +75,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Any:
     responses={
         200: {
             "description": "Events `progress`, then one event `done`; the data of each is the job.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {}},
         },
         204: {"description": "Last-Event-ID is that of the event `done`: there is nothing more, do not reconnect."},
         **problem_responses(400, 401, 404, 429, 500, 503),

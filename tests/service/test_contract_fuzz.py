@@ -14,6 +14,16 @@ CONFIGURATION = """
 # queue away (503). Nothing else is allowed for it.
 expected-statuses = ["2xx", "3xx", "404", "422", "503"]
 
+[[operations]]
+# What a cursor holds is between the service and itself; another string may be one of its own or not (400).
+include-path = "/v1/jobs"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "503"]
+
+[[operations]]
+# The same Idempotency-Key with another body (409).
+include-path = "/v1/validations"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "409", "422", "503"]
+
 [warnings]
 enabled = false
 """

@@ -212,6 +212,13 @@ class TestList:
         assert_problem(httpx.get(f"{idle.url}/v1/jobs?{query}"), 400, "bad_request")
 
 
+class TestMethods:
+    def test_all_that_a_path_has_are_named(self, idle: RunningService) -> None:
+        refusal = httpx.put(f"{idle.url}/v1/jobs/validation-{'0' * 64}")
+        assert_problem(refusal, 405, "method_not_allowed")
+        assert refusal.headers.get_list("allow") == ["DELETE, GET"]
+
+
 class TestCancel:
     def test_a_queued_job(self, idle: RunningService) -> None:
         before = queued(idle)
