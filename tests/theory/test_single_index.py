@@ -12,7 +12,6 @@ from theory.activations import ACTIVATIONS, Activation, activation, moments
 from theory.learners.neuron_averages import neuron_averages
 from theory.learners.sgd import predict_sgd
 from theory.learners.single_index import predict_single_index
-from theory.learners.trajectories import gathered
 
 TRAINABLE = [kind for kind in ACTIVATIONS if activation(kind).is_continuous]
 ERF = activation("erf")
@@ -330,18 +329,6 @@ def test_what_cannot_be_learned_is_noise() -> None:
 
 
 # Many eigenvalues.
-
-
-def test_gauss_rules_keep_the_moments_of_every_octave() -> None:
-    rng = np.random.default_rng(0)
-    eigenvalues, weights = 10.0 ** rng.uniform(-3, 1, 2000), rng.uniform(0.0, 2.0, 2000)
-    nodes, masses = gathered(eigenvalues, weights)
-    assert nodes.size < 200
-    for time in (1e-2, 1.0, 1e2, 1e4):
-        exact = float(weights @ np.exp(-eigenvalues * time))
-        np.testing.assert_allclose(masses @ np.exp(-nodes * time), exact, rtol=1e-7, atol=1e-12 * float(weights.sum()))
-    few = np.array([3.0, 1.0, 3.0, 2.0]), np.array([1.0, 2.0, 4.0, 0.0])
-    np.testing.assert_array_equal(gathered(*few), ([1.0, 3.0], [2.0, 5.0]))
 
 
 def test_gathered_modes_predict_what_all_of_them_do() -> None:

@@ -103,8 +103,8 @@ def predict_sgd(
             single samples with the step ``step_size / batch_size``.
 
     Returns:
-        Errors and their decomposition, to 1e-12 of the error before training. Where modes that have no part in the signal are not
-        far slower than those that have, what is left of it keeps its own digits down to the smallest numbers.
+        Errors and their decomposition, to 1e-12 of the error before training. Where modes that have no part in the signal are
+        not far slower than those that have, what is left of it keeps its own digits down to the smallest numbers.
 
     Raises:
         InadmissibleProblem: ``step_size`` is not positive or reaches ``2 batch_size / trace``, ``n_samples`` is negative,
