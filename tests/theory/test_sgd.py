@@ -11,6 +11,7 @@ from scipy.integrate import solve_ivp
 import theory
 from tests.theory.oracles import assert_printed
 from tests.theory.strategies import REPRODUCIBLE, magnitudes, or_zero, replaced, tables
+from theory.learners.gradient_methods import predict_gradient_flow
 from theory.learners.sgd import SgdPrediction, predict_sgd
 
 ERRORS = ("test_error", "excess_risk", "bias", "variance", "estimator_norm_squared")
@@ -456,6 +457,23 @@ def test_layers_are_answered(layers: int) -> None:
     np.testing.assert_allclose(prediction.excess_risk[0], 1.0, rtol=1e-9)
     np.testing.assert_allclose(prediction.excess_risk, prediction.bias + prediction.variance, rtol=1e-9)
     assert prediction.test_error[-1] < prediction.steady_error[-1] * 1.01
+
+
+@pytest.mark.parametrize("kind", ["projection", "layers"])
+def test_features_under_small_steps_are_under_gradient_flow(kind: str) -> None:
+    # Of very many samples, at the time step_size * n; the decomposition over features and the norm too.
+    features = theory.ModalEquivalent(modes=two_levels(), width=150.0)
+    if kind == "layers":
+        spectrum = theory.covariance.isotropic(100)
+        layer = theory.RandomLayer(activation=theory.activations.activation("relu"), width=150, bias_variance=0.1)
+        energies = theory.target.isotropic(spectrum, signal_variance=1.0)
+        features = theory.random_features(spectrum, energies, layers=[layer], noise_variance=0.1)
+    trace = 2.0 / float(predict_sgd(features, 0, 1e-9).critical_step_size)
+    times = np.array([1.0, 30.0, 1000.0]) / trace
+    slow = predict_sgd(features, times * 1e12, 1e-12)
+    flow = predict_gradient_flow(features, 1e12, times)
+    for quantity in ("excess_risk", "bias", "estimator_norm_squared"):
+        np.testing.assert_allclose(getattr(slow, quantity), getattr(flow, quantity), rtol=1e-5)
 
 
 # Refusals.
