@@ -428,6 +428,7 @@ def test_trajectories_are_their_points() -> None:
     together = run(alpha, (3, 2))
     assert together.overlaps.shape == (2, 2, 3, 2)
     assert together.readout.shape == (2, 2, 3)
+    assert run([], (3, 2)).overlaps.shape == (0, 3, 2)
     for index in np.ndindex(2, 2):
         alone = run(alpha[index], (3, 2))
         assert isinstance(alone.test_error, float)

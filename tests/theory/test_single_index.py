@@ -315,6 +315,7 @@ def test_an_odd_student_of_the_opposite_teacher() -> None:
         initial_overlap=0.2,
     )
     np.testing.assert_allclose(one.excess_risk, same.excess_risk[::-1], rtol=1e-9)
+    assert run(two_levels(), [], 0.7, "tanh").test_error.shape == (0,)
     away = run(two_levels(), [1.0], 0.7, "tanh", "sin", initial_norm_squared=0.3, initial_overlap=-0.2)
     assert away.excess_risk[0] > one.excess_risk[0]
 

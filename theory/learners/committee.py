@@ -167,7 +167,8 @@ class _Flow:
             own, readout = self._parts(state)
             covariances.append(self._covariance(np.tensordot(self.problem.eigenvalues, own, 1)))
             signs.append(np.concatenate([readout, -self.problem.teacher_readout]))
-        return np.array(covariances), np.array(signs)
+        total = self.problem.overlaps.shape[0]
+        return np.reshape(covariances, (-1, total, total)), np.reshape(signs, (-1, total))
 
     def _parts(self, state: Vector) -> tuple[Vector, Vector]:
         problem = self.problem

@@ -31,6 +31,8 @@ from theory.modes import Modes
 from theory.namespace import batch as arrays
 from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
 
+FIRST, SECOND = flow_contour(1.0), flow_contour(1.0, between=False)
+"""Two opinions on every inverse Laplace transform, at the time 1."""
 ACCURACY = 1e-8
 """Relative difference of two contours up to which they confirm each other."""
 REMEMBERED = 1e-5
@@ -78,8 +80,8 @@ class SgdPrediction:
 class _Moments(NamedTuple):
     """What is read at each time, each of shape ``(times,)``."""
 
-    excess_risk: Vector
     bias: Vector
+    variance: Vector
     estimator_norm_squared: Vector
     residual: Vector
 
@@ -127,10 +129,10 @@ def predict_sgd(
         values[of_rows] for values in (population.noise_variance, population.floor, population.reached_trace)
     )
     columns: dict[str, Any] = {
-        "test_error": moments.excess_risk + noise,
-        "excess_risk": moments.excess_risk,
+        "test_error": moments.bias + moments.variance + noise,
+        "excess_risk": moments.bias + moments.variance,
         "bias": moments.bias,
-        "variance": np.maximum(moments.excess_risk - moments.bias, 0.0),
+        "variance": moments.variance,
         "estimator_norm_squared": moments.estimator_norm_squared,
         "critical_step_size": critical[of_rows],
         "steady_error": floor / (1.0 - 0.5 * single_step * trace),
@@ -142,10 +144,6 @@ def predict_sgd(
     if not shape:
         columns = {name: values.item() for name, values in columns.items()}
     return SgdPrediction(**columns, iterations=FIRST.points.size + SECOND.points.size)
-
-
-FIRST, SECOND = flow_contour(1.0), flow_contour(1.0, between=False)
-"""Two opinions on every inverse Laplace transform, at the time 1."""
 
 
 def _population(features: Equivalent | Modes) -> Population:
@@ -163,7 +161,7 @@ def _population(features: Equivalent | Modes) -> Population:
 def _along(population: Population, n_samples: Vector, step_size: Vector, rows: Any) -> _Moments:
     """Work off sizes in pieces."""
     per_piece = max(1, ENTRIES // (population.size * (FIRST.points.size + SECOND.points.size)))
-    starts = range(0, n_samples.size, per_piece)
+    starts = range(0, max(n_samples.size, 1), per_piece)
     pieces = [
         _moments(
             population,
@@ -200,18 +198,21 @@ def _moments(population: Population, n_samples: Vector, step_size: Vector, rows:
         later = population.sums(np.asarray(ridges[shifted] - rate[shifted, None], complex), some)
         memory = feedback[shifted, None] * later.memory
         signal[shifted] = memory / (1.0 - memory) * later.lost
+    # What features' randomness makes of the average over data, and what the noise of gradients adds.
+    scatter = np.maximum(drift.risk - drift.bias, 0.0)
     first, second = (
-        drift.risk
+        scatter
         + np.maximum(_integral(contour, noisy[:, part], times), 0.0)
         + decay * np.maximum(_integral(contour, signal[:, part], times), 0.0)
         for contour, part in ((FIRST, slice(FIRST.points.size)), (SECOND, slice(FIRST.points.size, None)))
     )
     norm = drift.norm_squared + np.maximum(_integral(FIRST, spread[:, : FIRST.points.size], times), 0.0)
-    scale = first + population.noise_variance[rows] + REMEMBERED * population.null_error[rows] + np.finfo(float).tiny
+    error = drift.bias + first + population.noise_variance[rows]
+    scale = error + REMEMBERED * population.null_error[rows] + np.finfo(float).tiny
     residual = np.where(np.all(sums.converged, axis=-1), np.abs(first - second) / scale, 1.0)
     return _Moments(
-        excess_risk=first,
         bias=drift.bias,
+        variance=np.where(n_samples > 0.0, first, 0.0),
         estimator_norm_squared=np.where(n_samples > 0.0, norm, 0.0),
         residual=residual,
     )
