@@ -55,3 +55,11 @@ def test_the_public_face_of_the_theory_is_a_working_example() -> None:
     result = doctest.testmod(theory)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_the_validation_example_agrees() -> None:
+    [arguments] = re.findall(r"^\.venv/bin/foretell (validate examples/\S+)$", README, re.M)
+    command = [sys.executable, "-m", "service", *arguments.split(), "--replicates", "40"]
+    run = subprocess.run(command, check=False, capture_output=True, cwd=ROOT, timeout=120, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "test_error" in run.stdout
