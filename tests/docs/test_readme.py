@@ -62,4 +62,4 @@ def test_the_validation_example_agrees() -> None:
     command = [sys.executable, "-m", "service", *arguments.split(), "--replicates", "40"]
     run = subprocess.run(command, check=False, capture_output=True, cwd=ROOT, timeout=120, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "test_error" in run.stdout
+    assert "test error" in run.stdout
