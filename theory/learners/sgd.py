@@ -36,7 +36,7 @@ FIRST, SECOND = flow_contour(1.0), flow_contour(1.0, between=False)
 ACCURACY = 1e-8
 """Relative difference of two contours up to which they confirm each other."""
 REMEMBERED = 1e-5
-"""Share of the error before training that is added to an error before it is the measure of its accuracy."""
+"""Share of the most that an error may have been that is added to it before it is the measure of its accuracy."""
 EARLIEST, LATEST = 1e-30, 1e250
 """Times in units of the inverse trace: before, nothing has happened, and after, nothing is left to happen."""
 EARLY = 3.0
@@ -60,7 +60,8 @@ class SgdPrediction:
             all that acts as noise. Of a tail of infinitely many infinitesimal modes no finite number of samples takes note.
         phase: "underparameterized", "threshold" or "overparameterized": n_samples against the rank.
         status: "converged" or "not_converged".
-        residual: difference of the test error on two contours, relative to it and 1e-5 of that before training.
+        residual: difference of the test error on two contours, relative to it and 1e-5 of the most that it may have been on
+            the way, that before training over ``1 - step_size / critical_step_size``.
         iterations: complex ridges at which the features were asked.
     """
 
@@ -105,8 +106,8 @@ def predict_sgd(
             single samples with the step ``step_size / batch_size``.
 
     Returns:
-        Errors and their decomposition, to 1e-12 of the error before training. Where modes that have no part in the signal are
-        not far slower than those that have, what is left of it keeps its own digits down to the smallest numbers.
+        Errors and their decomposition, to 1e-12 of the most that the error may have been on the way. Where modes that have no
+        part in the signal are not far slower than those that have, what is left of it keeps its own digits, however little.
 
     Raises:
         InadmissibleProblem: ``step_size`` is not positive or reaches ``2 batch_size / trace``, ``n_samples`` is negative,
@@ -208,7 +209,8 @@ def _moments(population: Population, n_samples: Vector, step_size: Vector, rows:
     )
     norm = drift.norm_squared + np.maximum(_integral(FIRST, spread[:, : FIRST.points.size], times), 0.0)
     error = drift.bias + first + population.noise_variance[rows]
-    scale = error + REMEMBERED * population.null_error[rows] + np.finfo(float).tiny
+    most = population.null_error[rows] / (1.0 - feedback * population.trace[rows])
+    scale = error + REMEMBERED * most + np.finfo(float).tiny
     residual = np.where(np.all(sums.converged, axis=-1), np.abs(first - second) / scale, 1.0)
     return _Moments(
         bias=drift.bias,
