@@ -7,7 +7,7 @@ from pydantic import Field
 from api_schemas.base import described
 from api_schemas.layer import MAX_VARIANCE
 
-MAX_HIDDEN_UNITS = 16
+MAX_HIDDEN_UNITS = 8
 
 
 def hidden_units_field() -> Any:
