@@ -85,10 +85,12 @@ class Separability(Schema):
         "Whether it does, as sizes grow: the unpenalised logistic loss then has no minimiser.", unit="1", example=False
     )
     threshold: float = described(
-        "The ratio n_features / n_samples from which it does.", unit="features/samples", example=0.3449
+        "The ratio of the features' directions to n_samples from which it does.",
+        unit="features/samples",
+        example=0.3449,
     )
     distance: float | None = described(
-        "n_features / n_samples less the threshold, features without variance left out; null where it is infinite.",
+        "Directions of the features over n_samples, less the threshold; null where kernels have infinitely many.",
         unit="features/samples",
         example=-0.0949,
     )
@@ -128,16 +130,22 @@ class Prediction(Schema):
     metric: Literal["squared_error", "misclassification"] = described(
         "What test_error and train_error measure.", unit="1", example="squared_error"
     )
-    test_error: float | None = described("Expected error against a fresh noisy label.", unit="label^2", example=0.42678)
-    excess_risk: float | None = described("test_error - noise_variance.", unit="label^2", example=0.17678)
+    test_error: float | None = described(
+        "Expected error against a fresh noisy label; of classes the rate of misclassification.",
+        unit="label^2",
+        example=0.42678,
+    )
+    excess_risk: float | None = described(
+        "test_error - noise_variance; null where labels are classes.", unit="label^2", example=0.17678
+    )
     train_error: float | None = described(
         "Mean error over the training set, without the penalty.", unit="label^2", example=0.1407
     )
     train_loss: float | None = described(
-        "Mean loss over the training set, for losses other than square.", unit="1", example=None, default=None
+        "Mean loss over the training set, where labels are classes.", unit="1", example=None, default=None
     )
     test_loss: float | None = described(
-        "Expected loss on a fresh label, for losses other than square.", unit="1", example=None, default=None
+        "Expected loss on a fresh label, where labels are classes.", unit="1", example=None, default=None
     )
     bias: float | None = described(
         "Squared bias of the predictor averaged over data and features, with what the features cannot express.",
@@ -150,7 +158,8 @@ class Prediction(Schema):
     )
     effective: Effective = Field(description="Effective ridge and degrees of freedom.")
     critical_step_size: float | None = described(
-        "Step size from which the learner diverges, for learners that take steps.",
+        "Step size from which the learner diverges, for learners that take steps; of a single neuron, from which it does not"
+        " stay at the teacher's weights.",
         unit="1/input^2",
         example=None,
         default=None,

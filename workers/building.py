@@ -21,6 +21,7 @@ from theory.equivalents.mixture import MixtureEquivalent, mean_energies
 from theory.equivalents.population import EquivalentPopulation, Population, SpectralPopulation
 from workers.answers import Built, Classes
 from workers.inputs import inputs_of, means_of, modes_of, parameters_of, pointer_to, spectrum_of
+from workers.networks import in_words_of_the_wire
 from workers.networks import pointer_of as network_pointer
 from workers.refusals import Refused, Unsupported
 from workers.registry import FEATURES, LEARNERS, REGIMES, builder, goes_together
@@ -203,11 +204,15 @@ def _unsupported(request: PredictionRequest) -> Unsupported:
     others = [name for name in LEARNERS if goes_together(features, name, regime)]
     takes = [name for name in FEATURES if goes_together(name, learner, regime)]
     stands = [name for name in REGIMES if goes_together(features, learner, name)]
+    clauses = [
+        f"those two take the learners {', '.join(others)}" if others else "",
+        f"in this regime this learner takes the features {', '.join(takes)}" if takes else "",
+        f"with these features it takes the regimes {', '.join(stands)}" if stands else "",
+    ]
     return Unsupported(
         "/model/learner/kind",
-        f"learner.kind = '{learner}' has no theory with features.kind = '{features}' and regime.kind = '{regime}'; those two"
-        f" take the learners {', '.join(others) or 'none'}; in this regime this learner takes the features"
-        f" {', '.join(takes) or 'none'}, and with these features the regimes {', '.join(stands) or 'none'}",
+        f"learner.kind = '{learner}' has no theory with features.kind = '{features}' and regime.kind = '{regime}'; "
+        + "; ".join(clause for clause in clauses if clause),
     )
 
 
@@ -215,7 +220,7 @@ def inadmissible(request: PredictionRequest, problem: InadmissibleProblem) -> Re
     """Say where in the request the argument is that a function of the theory refused."""
     argument = problem.argument or ""
     if isinstance(request.regime, TeacherNetworkRegime):
-        return Refused(network_pointer(argument), str(problem))
+        return Refused(network_pointer(argument), in_words_of_the_wire(str(problem)))
     if argument in ("step_size", "penalty"):
         return Refused(f"/model/learner/{argument}", str(problem))
     if argument.startswith("layers"):

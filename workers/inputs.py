@@ -67,14 +67,29 @@ def means_of(regime: MixtureRegime) -> tuple[Spectrum, Vector]:
     """
     alignment, place = regime.mean_alignment, "/regime/mean_alignment"
     spectrum = _spectrum(regime, alignment, place)
+    return spectrum, mean_squares(regime, spectrum)
+
+
+def mean_squares(regime: MixtureRegime, spectrum: Spectrum) -> Vector:
+    """Return the square of a class mean on each entry of a spectrum.
+
+    Raises:
+        Refused: the shares do not fit to the spectrum.
+    """
+    alignment, place = regime.mean_alignment, "/regime/mean_alignment"
     energy = regime.mean_norm**2
     if alignment.kind == "isotropic":
         shares: Vector = spectrum.multiplicities / np.sum(spectrum.multiplicities) * energy
-        return spectrum, shares
+        return shares
     try:
-        return spectrum, theory.target.energies(spectrum, signal_variance=energy, values=alignment.values)
+        return theory.target.energies(spectrum, signal_variance=energy, values=alignment.values)
     except InadmissibleProblem as problem:
-        raise Refused(pointer_to(place, problem.argument), str(problem)) from None
+        if problem.argument:
+            raise Refused(pointer_to(place, problem.argument), str(problem)) from None
+        raise Refused(
+            f"{place}/values",
+            "must give some eigenvalue a positive share of ||mu||^2, and none to those where the inputs do not vary",
+        ) from None
 
 
 def spectrum_of(regime: TeacherNetworkRegime) -> Spectrum:

@@ -15,10 +15,11 @@ from api_schemas.spectra import SpectrumRequest
 from theory import Equivalent, InadmissibleProblem, ModalEquivalent, Modes, spectra
 from theory.covariance import Spectrum
 from workers.features import random_layers
+from workers.inputs import mean_squares
 from workers.publications import EL_KAROUI, FAN_WANG
 from workers.refusals import Refused, Unsupported
 from workers.registry import COVARIANCES, FEATURES, KERNELS, builder
-from workers.spectrum_warnings import Caveats, of_activation, of_nonlinear_features, of_spikes
+from workers.spectrum_warnings import Caveats, of_activation, of_nonlinear_features, of_spikes, of_strong_means
 
 MAX_EIGENVALUES = 10_000
 """Distinct population eigenvalues; each is a term of every sum."""
@@ -116,7 +117,7 @@ def sample_covariance(request: SpectrumRequest) -> Prepared:
     classes = _class_means(regime, population, spectra.covariance_passage(bulk), side="inputs")
     return Prepared(
         law=spectra.covariance_law(bulk),
-        outliers=[*(spectra.spike(bulk, value) for value in population.spikes), *classes],
+        outliers=[*(spectra.spike(bulk, value) for value in _own_spikes(regime, population)), *classes],
         gaussian=None if classes else whole,
         caveats=list(_many_spikes(population)),
         sources=(SILVERSTEIN, *_outlier_sources(population, classes), *population.sources),
@@ -154,12 +155,9 @@ def kernel_matrix(request: SpectrumRequest) -> Prepared:
         return equivalent  # type: ignore[no-any-return]
 
     equivalent, constant = built(fit_intercept=True), _constant(built(fit_intercept=False))
-    caveats: list[tuple[str, str]] = []
     with_inputs = not isinstance(regime, EigenspectrumRegime | SphereRegime)
-    if row.nonlinear and with_inputs:
-        caveats += of_nonlinear_features(population.whole, n_samples)
+    caveats = [*_of_nonlinearity(regime, population, nonlinear=row.nonlinear), *_many_spikes(population)]
     count = len(population.spikes)
-    caveats += _many_spikes(population)
     mean: list[spectra.Outlier] = []
     if isinstance(equivalent, ModalEquivalent) and np.isinf(equivalent.width):
         modes = equivalent.modes
@@ -183,12 +181,12 @@ def kernel_matrix(request: SpectrumRequest) -> Prepared:
         law, passage = spectra.features_law(prepared), spectra.features_passage(prepared)
         if constant > 0.0:
             mean = [spectra.feature_mean(prepared, constant)]
-    outliers = [spectra.gram_spike(passage, value) for value in population.spikes]
-    classes = _class_means(regime, population, passage)
-    outliers += [*classes, *mean]
+    spikes = [spectra.gram_spike(passage, value) for value in _own_spikes(regime, population)]
+    classes = _class_means(regime, population, passage, constant=constant)
     kernel = (KERNELS[features.kernel.kind].sources) if isinstance(features, KernelFeatures) else ()
     found = _outlier_sources(population, classes)
     sources = (*row.sources, *kernel, EL_KAROUI, FAN_WANG, *found, *((BENAYCH_NADAKUDITI,) if constant > 0.0 else ()))
+    outliers = [*spikes, *classes, *mean]
     return Prepared(law=law, outliers=outliers, caveats=caveats, sources=(*sources, *population.sources))
 
 
@@ -310,7 +308,7 @@ def _linear_gram(regime: Any) -> Prepared:
     classes = _class_means(regime, population, passage)
     return Prepared(
         law=spectra.gram_law(bulk),
-        outliers=[*(spectra.gram_spike(passage, value) for value in population.spikes), *classes],
+        outliers=[*(spectra.gram_spike(passage, value) for value in _own_spikes(regime, population)), *classes],
         gaussian=None if classes else whole,
         gram=True,
         caveats=list(_many_spikes(population)),
@@ -319,21 +317,40 @@ def _linear_gram(regime: Any) -> Prepared:
 
 
 def _class_means(
-    regime: Any, population: Population, passage: spectra.Passage, *, side: Literal["samples", "inputs"] = "samples"
+    regime: Any,
+    population: Population,
+    passage: spectra.Passage,
+    *,
+    side: Literal["samples", "inputs"] = "samples",
+    constant: float = 0.0,
 ) -> list[spectra.Outlier]:
-    """Return what the means of two classes make, where there are classes."""
-    if not isinstance(regime, MixtureRegime):
+    """Return what the means of two classes make, where there are classes; of features with a mean, ``constant``."""
+    if not isinstance(regime, MixtureRegime) or regime.mean_norm == 0.0:
         return []
-    whole, alignment = population.whole, regime.mean_alignment
-    energy = regime.mean_norm**2
-    if alignment.kind == "isotropic":
-        squares = whole.multiplicities / np.sum(whole.multiplicities) * energy
-    else:
-        try:
-            squares = theory.target.energies(whole, signal_variance=energy, values=alignment.values)
-        except InadmissibleProblem as problem:
-            raise Refused(f"/regime/mean_alignment/{problem.argument or ''}".rstrip("/"), str(problem)) from None
-    return spectra.class_means(passage, eigenvalues=whole.eigenvalues, squares=squares, side=side)
+    if constant > 0.0 and regime.positive_fraction != 0.5:
+        raise Unsupported(
+            "/regime/positive_fraction",
+            f"must be 0.5 for features that have a mean, got {regime.positive_fraction:g}: that mean and the labels of"
+            " classes of different sizes are not orthogonal, and where their outliers are then has no theory here",
+        )
+    squares = mean_squares(regime, population.whole)
+    return spectra.class_means(passage, eigenvalues=population.whole.eigenvalues, squares=squares, side=side)
+
+
+def _own_spikes(regime: Any, population: Population) -> list[float]:
+    """Return the spikes that the class means have no part of; others are no eigenvalues beside them."""
+    if not isinstance(regime, MixtureRegime):
+        return list(population.spikes)
+    parts = mean_squares(regime, population.whole)[1 : 1 + len(population.spikes)]
+    return [value for value, part in zip(population.spikes, parts, strict=True) if part == 0.0]
+
+
+def _of_nonlinearity(regime: Any, population: Population, *, nonlinear: bool) -> Caveats:
+    """Say where nonlinear features of inputs are no longer linear ones with noise."""
+    if nonlinear and not isinstance(regime, EigenspectrumRegime | SphereRegime):
+        yield from of_nonlinear_features(population.whole, regime.n_samples)
+        if isinstance(regime, MixtureRegime):
+            yield from of_strong_means(regime.mean_norm, population.whole)
 
 
 def _outlier_sources(population: Population, classes: list[spectra.Outlier]) -> tuple[Source, ...]:

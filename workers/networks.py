@@ -182,3 +182,8 @@ def pointer_of(argument: str) -> str:
     if argument in ("initial_norm_squared", "initial_overlap"):
         return "/model/features/initial_overlaps"
     return f"/model/features/{argument}" if argument else "/model/features"
+
+
+def in_words_of_the_wire(message: str) -> str:
+    """Return a refusal of the theory with the names that fields have in a request."""
+    return message.replace("initial_norm_squared", "initial_variance").replace("initial_overlap,", "initial_overlaps,")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from theory.covariance import Spectrum
-from workers.warnings import FEW_DIRECTIONS, FEW_SAMPLES, SHARE_OF_QUADRATIC
+from workers.warnings import FEW_DIRECTIONS, FEW_SAMPLES, SHARE_OF_QUADRATIC, STRONG_MEANS
 
 MANY_SPIKES = 0.02
 """Share of the dimension from which spikes are no longer few."""
@@ -56,6 +56,17 @@ def of_nonlinear_features(spectrum: Spectrum, n_samples: float) -> Caveats:
             "polynomial_regime",
             f"{n_samples:g} samples are no longer few beside n_features^2 = {n_features**2:g}: what is quadratic in the inputs"
             " begins to show in the spectrum, which this limit takes for noise",
+        )
+
+
+def of_strong_means(mean_norm: float, spectrum: Spectrum) -> Caveats:
+    """Say that the nonlinearity acts on class means too."""
+    trace = float(spectrum.multiplicities @ spectrum.eigenvalues)
+    if mean_norm**2 > STRONG_MEANS * trace:
+        yield (
+            "strong_means",
+            f"||mu||^2 = {mean_norm**2:.3g} is not small beside tr Sigma = {trace:.3g}: the nonlinearity acts on the class"
+            " means too, which this limit takes for infinitesimal",
         )
 
 

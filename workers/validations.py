@@ -12,6 +12,7 @@ from scipy.stats import t as student
 import theory
 from api_schemas.canonical import content_address
 from api_schemas.prediction import Prediction, PredictionRequest
+from api_schemas.regime import MixtureRegime
 from api_schemas.validation import Comparison, Validation, ValidationRequest
 from simulation.statistics import Moments
 from workers.finite import QUANTITIES, finite_problem
@@ -27,6 +28,8 @@ CHUNK_OPERATIONS = 4e10
 """Of a chunk: some seconds on one core."""
 MOST_IN_CHUNK = 1000
 FEWER_SAMPLES = 2.0
+FEWEST_OF_A_CLASS = 10.0
+"""Drawn empty once in exp(10) replicates."""
 
 
 Values = Mapping[str, Sequence[float | None]]
@@ -51,6 +54,14 @@ def check(request: ValidationRequest) -> None:
     Raises:
         Refused: the theory's assumptions do not hold, or the problem has no finite form; pointers are within ``request``.
     """
+    regime = request.request.regime
+    if isinstance(regime, MixtureRegime):
+        fewest = regime.n_samples * min(regime.positive_fraction, 1.0 - regime.positive_fraction)
+        if fewest < FEWEST_OF_A_CLASS:
+            raise Refused(
+                "/request/regime/positive_fraction",
+                f"leaves {fewest:.3g} samples of a class, and {FEWEST_OF_A_CLASS:g} are needed so that none is drawn empty",
+            )
     try:
         finite_problem(request.request)
         answer = predict(request.request)

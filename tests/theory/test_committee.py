@@ -386,7 +386,7 @@ def test_what_differs_otherwise_is_no_symmetry() -> None:
         ({"readout_step_size": -1.0}, "readout_step_size", "at least 0"),
         ({"initial_variance": -1.0}, "initial_variance", "at least 0"),
         ({"teacher_noise_variance": np.nan}, "noise_variance", "at least 0"),
-        ({"readout": [1.0, 2.0, 3.0]}, "readout", "one for each of the 2 hidden units"),
+        ({"readout": [1.0, 2.0, 3.0]}, "readout", "for each of the 2 hidden units"),
         ({"initial_overlaps": [[0.1, 0.2]]}, "initial_overlaps", "2 x 2 table"),
         ({"initial_overlaps": [[0.9, 0.1], [0.0, 0.1]]}, "initial_overlaps", "no weights have these overlaps"),
         ({"initial_self_overlaps": [[0.3, 0.1], [0.0, 0.3]]}, "initial_self_overlaps", "symmetric"),

@@ -278,7 +278,7 @@ def test_the_trace_bounds_the_step(batch_size: float) -> None:
     # The largest eigenvalue would allow 2 / 1.7.
     assert predict_sgd(modes, 10.0, 0.999 * bound, batch_size=batch_size).critical_step_size == pytest.approx(bound)
     for share in (1.0, 1.001, 50.0):
-        with pytest.raises(theory.InadmissibleProblem, match=r"below 0\.0[0-9]+ = 2 batch_size / \(trace") as refusal:
+        with pytest.raises(theory.InadmissibleProblem, match=r"below 0\.0[0-9]+ = 2 / \(trace") as refusal:
             predict_sgd(modes, 10.0, share * bound, batch_size=batch_size)
         assert refusal.value.argument == "step_size"
 

@@ -29,6 +29,9 @@ REACH = 10.0
 SMALLEST_PENALTY, LARGEST_PENALTY = 1e-20, 1e20
 """In units of the trace. Limits are reached to rounding beyond either, but for logistic regression of separable classes."""
 
+AT_THRESHOLD = 1e-9
+"""Relative distance from separability within which rounding would decide; weights are unbounded there, at penalty 0."""
+
 Status = Literal["converged", "divergent", "not_converged"]
 
 
@@ -112,11 +115,14 @@ def _predict(
     if isinstance(loss, Square):
         return _least_squares(population, labels, loss, n_samples, penalty)
     vanishing = penalty < SMALLEST_PENALTY * population.trace
-    if vanishing and separability(population, labels, n_samples=n_samples).separable:
-        if isinstance(loss, Hinge) or penalty == 0.0:
+    if vanishing:
+        found = separability(population, labels, n_samples=n_samples)
+        if abs(found.distance) <= AT_THRESHOLD * found.threshold and penalty == 0.0:
+            return _unanswered(inf, "divergent", iterations=0, ridge=inf, traces=population.traces(population.trace))
+        if not found.separable:
+            penalty = 0.0
+        elif isinstance(loss, Hinge) or penalty == 0.0:
             return _largest_margin(population, labels, loss, n_samples)
-    elif vanishing:
-        penalty = 0.0
     if isinstance(loss, Hinge) and isinstance(labels, MixtureLabels) and collapses(population, labels, n_samples):
         return _collapsed(population, labels, loss)
     problem = FixedPoint(population=population, labels=labels, loss=loss, n_samples=n_samples, penalty=penalty)

@@ -149,11 +149,16 @@ def predict_gradient_descent(
             argument="step_size",
         )
     share = available / n_samples
+    moved = _last_time(equivalent, n_samples, penalty)
+    # The largest eigenvalue shrinks by this factor a step, to alternating signs.
+    slowest = max(2.0 * step_size / bound - 1.0, 0.0)
 
     def contours(value: float) -> Contours | None:
         count, scaled = int(value), step_size * share
         if count == 0:
             return None
+        if count * scaled >= moved and (slowest == 0.0 or count * np.log(slowest) < -SETTLED):
+            return of_flow(moved)
         return Contours(
             first=descent_contour(scaled, count),
             second=descent_contour(scaled, count, between=False),
@@ -279,7 +284,7 @@ def _answer(
         "excess_risk": excess,
         "train_error": train,
         "bias": bias,
-        "variance": excess - bias,
+        "variance": np.maximum(excess - bias, 0.0),
         "estimator_norm_squared": norm,
         "df1": df1 + _n_unpenalised(equivalent),
         **dict(zip(SCORES, scores, strict=True)),

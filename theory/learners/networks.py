@@ -157,13 +157,19 @@ def _initial_overlaps(student: TwoLayerStudent, teacher: TeacherNetwork, n_featu
     else:
         own = _matrix("initial_self_overlaps", student.initial_self_overlaps, count, count)
     if student.initial_overlaps is None:
-        size = np.sqrt(np.outer(np.diagonal(own), np.diagonal(of_teacher)) / n_features)
+        size = np.sqrt(np.outer(np.diagonal(own), np.diagonal(of_teacher)).clip(0.0) / n_features)
         shared = size * typical_overlaps(count, taught)
     else:
         shared = _matrix("initial_overlaps", student.initial_overlaps, count, taught)
     for name, square in (("initial_self_overlaps", own), ("overlaps", of_teacher)):
         if not np.allclose(square, square.T, rtol=ROUNDING, atol=0.0):
             raise InadmissibleProblem(f"{name} must be symmetric, got {square.tolist()!r}", argument=name)
+        least = float(np.linalg.eigvalsh(square)[0])
+        if least < -ROUNDING * max(float(np.max(np.abs(square))), 1.0):
+            raise InadmissibleProblem(
+                f"{name} must be those of some weights: a combination of these has the square {least:.3g}",
+                argument=name,
+            )
     whole = np.block([[own, shared], [shared.T, of_teacher]])
     least, most = np.linalg.eigvalsh(whole)[[0, -1]]
     if least < -ROUNDING * max(most, 1.0):
@@ -214,7 +220,7 @@ def _vector(name: str, values: npt.ArrayLike, count: int) -> Vector:
     array = np.asarray(values, float)
     if array.ndim > 1 or (array.ndim == 1 and array.size != count) or not np.all(np.isfinite(array)):
         raise InadmissibleProblem(
-            f"{name} must be one finite number, or one for each of the {count} hidden units, got {values!r}",
+            f"{name} must be a finite number for each of the {count} hidden units, got {values!r}",
             argument=name,
         )
     return np.broadcast_to(array, (count,)).astype(float)

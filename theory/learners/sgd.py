@@ -245,8 +245,8 @@ def _check_stable(step_size: Vector, critical: Vector) -> None:
     if np.any(step_size >= critical):
         least, largest = float(np.min(critical)), float(np.max(step_size))
         raise InadmissibleProblem(
-            f"step_size must be below {least:.6g} = 2 batch_size / (trace of the features' covariance) for one-pass SGD to be"
-            f" stable, got {largest:g}; the noise of single samples sets this bound, not the largest eigenvalue alone:"
-            " shorten the step",
+            f"step_size must be below {least:.6g} = 2 / (trace of the features' covariance), times the samples of a step, for"
+            f" one-pass SGD to be stable, got {largest:g}; the noise of single samples sets this bound, not the largest"
+            " eigenvalue alone: shorten the step",
             argument="step_size",
         )

@@ -175,9 +175,11 @@ def class_means(
         curvature = (1.0 / (roots[:, None] - s) ** 2) @ squared
         labels = growth / (curvature * companion)
         alignments = labels if side == "samples" else roots * growth / (at * curvature * rho)
+        # The threshold is that of the one right of the bulk.
+        known = [threshold if root == right else None for root in roots]
         outliers += [
-            _classes(rho, float(place), float(alignment), float(label), threshold, visible=True)
-            for place, alignment, label in zip(at, alignments, labels, strict=True)
+            _classes(rho, float(place), float(alignment), float(label), begins, visible=True)
+            for place, alignment, label, begins in zip(at, alignments, labels, known, strict=True)
         ]
     return outliers
 
@@ -239,8 +241,8 @@ def feature_mean(features: FiniteFeatures, strength: float) -> Outlier:
         features: without the mean.
         strength: positive, the constant in K.
     """
-    chain = features.chain
-    first = float(features.gaps[-1, 0])
+    chain = features.outside.chain
+    first = float(features.outside.gaps[-1, 0])
     unit = float(chain.eigenvalues[-1])
 
     def resolvent(u: Array) -> tuple[Array, Array]:
