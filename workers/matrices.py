@@ -21,6 +21,7 @@ from workers.refusals import Refused, Unsupported
 from workers.registry import COVARIANCES, FEATURES, KERNELS, builder
 from workers.spectrum_warnings import Caveats, of_activation, of_nonlinear_features, of_spikes, of_strong_means
 
+WIDEST = 1e8
 MAX_EIGENVALUES = 10_000
 """Distinct population eigenvalues; each is a term of every sum."""
 SILVERSTEIN = Source(
@@ -171,6 +172,7 @@ def kernel_matrix(request: SpectrumRequest) -> Prepared:
         if constant > 0.0:
             mean = [spectra.rank_one(law, n_samples * constant)]
     else:
+        _bound_widths(features, n_samples)
         prepared = spectra.finite_features(
             equivalent,
             n_samples=n_samples,
@@ -343,6 +345,18 @@ def _own_spikes(regime: Any, population: Population) -> list[float]:
         return list(population.spikes)
     parts = mean_squares(regime, population.whole)[1 : 1 + len(population.spikes)]
     return [value for value, part in zip(population.spikes, parts, strict=True) if part == 0.0]
+
+
+def _bound_widths(features: Features, n_samples: float) -> None:
+    """Refuse widths at which the noise of neurons is a point to double precision, but not to the equations."""
+    widths = [layer.width for layer in features.layers] if isinstance(features, RandomFeatures) else []
+    for position, width in enumerate(widths):
+        if width > WIDEST * n_samples:
+            raise Refused(
+                f"/model/features/layers/{position}/width",
+                f"must not exceed {WIDEST:g} n_samples = {WIDEST * n_samples:g} for a spectrum, got {width:g}; the limit of"
+                " infinite width is features.kind = 'kernel' with kernel.kind = 'ck'",
+            )
 
 
 def _of_nonlinearity(regime: Any, population: Population, *, nonlinear: bool) -> Caveats:

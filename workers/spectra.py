@@ -7,6 +7,7 @@ import numpy as np
 
 import theory
 from api_schemas.canonical import content_address
+from api_schemas.features import RandomFeatures
 from api_schemas.prediction import PredictionWarning, Source
 from api_schemas.spectra import (
     Atom,
@@ -29,6 +30,8 @@ KEY_PREFIX = f"foretell/spectra/{theory.SOLVER_VERSION}"
 
 MAX_TERMS = 20_000_000
 """Points times population eigenvalues; a term takes some tens of nanoseconds."""
+MAX_LAYERED_POINTS = 40_000
+"""Points times layers of random features; each takes some tens of microseconds."""
 BAI_SILVERSTEIN = Source(
     title="Bai, Silverstein: CLT for linear spectral statistics of large-dimensional sample covariance matrices",
     reference="doi:10.1214/aop/1078415845",
@@ -175,6 +178,13 @@ def _transform(request: SpectrumRequest, law: spectra.Law) -> list[list[float]]:
 
 
 def _bound_work(request: SpectrumRequest, prepared: Prepared) -> None:
+    features = request.model.features
+    if isinstance(features, RandomFeatures) and request.grid.num * len(features.layers) > MAX_LAYERED_POINTS:
+        raise Refused(
+            "/grid/num",
+            f"{request.grid.num} points through {len(features.layers)} layers are more than one request may ask for;"
+            f" {MAX_LAYERED_POINTS // len(features.layers)} points are not",
+        )
     model = prepared.gaussian
     if model is None:
         return

@@ -146,6 +146,22 @@ class TestSteps:
             answer(by("sgd", step_size=0.0051), regime)
         assert caught.value.pointer == "/model/learner/step_size"
 
+    def test_descent_for_ever_is_ridge(self) -> None:
+        """Also where every step shrinks the largest eigenvalue's error by little, to alternating signs."""
+        regime = {"kind": "regression", "n_samples": 100, "n_features": 200, "noise_variance": 0.1}
+        ridgeless = answer(by("ridge", penalty=0), regime)
+        for share in (0.1, 0.99):
+            learner = by("gradient_descent", step_size=share * 0.3431457505, steps=10**9)
+            found = answer(learner, regime)
+            assert found.status == "converged"
+            np.testing.assert_allclose(found.test_error, ridgeless.test_error, rtol=1e-9)
+
+    @pytest.mark.parametrize("activation", ["abs", "cos", "quadratic"])
+    def test_descent_where_no_signal_arrives(self, activation: str) -> None:
+        features = {"kind": "random_features", "layers": [{"activation": activation, "width": 300}]}
+        found = answer(by("gradient_descent", step_size=1e-4, steps=100), REGIME_EXAMPLES["regression"], features)
+        assert "signal_blocked" in {warning.code for warning in found.warnings}
+
     def test_flow_has_none(self) -> None:
         assert answer(by("gradient_flow", time=1), REGIME_EXAMPLES["regression"]).critical_step_size is None
 
@@ -166,6 +182,13 @@ class TestSeparability:
         assert {warning.code for warning in above.warnings} == {"separable_classes"}
         assert answer(by("logistic", penalty=1e-3), {**regime, "n_samples": 200 / 0.40}).status == "converged"
         assert answer(by("hinge", penalty=0), {**regime, "n_samples": 200 / 0.40}).status == "converged"
+
+    @pytest.mark.parametrize("learner", ["logistic", "hinge"])
+    def test_exactly_at_it_weights_are_unbounded(self, learner: str) -> None:
+        """Without a signal the threshold is 1/2 (Cover); rounding must not decide."""
+        for share in (0.0, 1e-12, -1e-12):
+            regime = {"kind": "mixture", "n_samples": 400, "n_features": 200 * (1.0 + share), "mean_norm": 0.0}
+            assert answer(by(learner, penalty=0), regime).status == "divergent"
 
     def test_near_it_finite_sets_may_be_either(self) -> None:
         regime = {**TEACHER, "link": "logistic", "target": {"signal_variance": 4.0}}
@@ -274,16 +297,18 @@ class TestNetworks:
             ({"initial_overlaps": [[0.9, 0.1], [0.1, 0.8]]}, {}, "/model/features/initial_overlaps"),
             ({"readout": [1.0]}, {}, "/model/features/readout"),
             ({"activation": "relu"}, {}, "/model/features/activation"),
-            ({}, {"overlaps": [[1.0, 2.0], [2.0, 1.0]]}, None),
+            ({}, {"overlaps": [[1.0, 2.0], [2.0, 1.0]]}, "/regime/overlaps"),
+            ({}, {"overlaps": [[-1.0, 0.0], [0.0, -1.0]]}, "/regime/overlaps"),
+            ({"initial_self_overlaps": [[-1.0, 0.0], [0.0, -1.0]]}, {}, "/model/features/initial_self_overlaps"),
             ({}, {"covariance": {"kind": "power_law", "exponent": 0.5}, "n_features": 2000}, "/regime/covariance"),
         ],
     )
-    def test_what_does_not_fit_is_refused_with_the_place(self, features: Any, regime: Any, pointer: str | None) -> None:
+    def test_what_does_not_fit_is_refused_with_the_place(self, features: Any, regime: Any, pointer: str) -> None:
         with pytest.raises(Refused) as caught:
             answer(
                 by("sgd", step_size=0.5), {**NETWORK, **regime}, {"kind": "two_layer", "hidden_units": 2, **features}
             )
-        assert pointer is None or caught.value.pointer == pointer
+        assert caught.value.pointer == pointer
 
     def test_no_intercept(self) -> None:
         with pytest.raises(Unsupported) as caught:

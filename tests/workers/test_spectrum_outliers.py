@@ -104,7 +104,7 @@ def test_even_activations_let_nothing_through(features: Any, regime: dict[str, A
 def test_width_to_infinity_is_the_kernel() -> None:
     wide, limit = (
         the("class_means", ask(MIXTURE, features))
-        for features in (layers(("erf", 1e9)), kernel("ck", layers=[{"activation": "erf"}]))
+        for features in (layers(("erf", 1e10)), kernel("ck", layers=[{"activation": "erf"}]))
     )
     np.testing.assert_allclose(wide.at, limit.at, rtol=1e-6)
     np.testing.assert_allclose(wide.alignment, limit.alignment, rtol=1e-6)
@@ -120,6 +120,46 @@ def test_statistics_of_classes_have_no_gaussian_corrections() -> None:
     [value] = spectrum(SpectrumRequest.model_validate(asked)).statistics
     assert value.per_dimension is not None
     assert value.mean_correction is None
+
+
+def test_a_spike_that_the_mean_has_a_part_of_is_none_itself() -> None:
+    """Of Sigma + mu mu' the mean's root is an eigenvalue, the spike is not; a spike apart from the mean is."""
+    covariance = {"kind": "spiked", "spikes": [6.0]}
+    shared, apart = (
+        ask({**MIXTURE, "covariance": covariance, "mean_alignment": {"kind": "energies", "values": values}}).outliers
+        for values in ([0.0, 1.0], [1.0, 0.0])
+    )
+    assert [one.origin for one in shared] == ["class_means"]
+    assert sorted(one.origin for one in apart) == ["class_means", "spike"]
+
+
+def test_classes_of_different_sizes_and_features_with_a_mean_are_refused() -> None:
+    for features in (SHAPES["two layers with biases"], SHAPES["rbf"]):
+        with pytest.raises(Refused) as caught:
+            ask({**MIXTURE, "positive_fraction": 0.2}, features)
+        assert caught.value.pointer == "/regime/positive_fraction"
+    centred = (ask({**MIXTURE, "positive_fraction": share}, SHAPES["one layer"]) for share in (0.2, 0.5))
+    one, other = (the("class_means", found) for found in centred)
+    assert one == other
+
+
+def test_strong_means_are_said() -> None:
+    found = ask({**MIXTURE, "mean_norm": 30.0}, SHAPES["one layer"])
+    assert "strong_means" in {warning.code for warning in found.warnings}
+
+
+@pytest.mark.parametrize(
+    ("features", "num", "pointer"),
+    [
+        (layers(("tanh", 1e12)), 20, "/model/features/layers/0/width"),
+        (layers(*[("tanh", 300)] * 16), 10_000, "/grid/num"),
+    ],
+)
+def test_what_is_too_much_is_refused_with_the_place(features: Any, num: int, pointer: str) -> None:
+    asked = {"matrix": "kernel_matrix", "regime": MIXTURE, "model": {"features": features}, "grid": {"num": num}}
+    with pytest.raises(Refused) as caught:
+        spectrum(SpectrumRequest.model_validate(asked))
+    assert caught.value.pointer == pointer
 
 
 def test_shares_that_do_not_fit_are_refused_with_the_place() -> None:
