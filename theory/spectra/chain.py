@@ -28,6 +28,8 @@ Indices = npt.NDArray[np.intp]
 NEGLIGIBLE = 1e-17
 """Share of the linear response below which neurons have no say in where a layer's ridge is."""
 MAX_ROOT_STEPS = 100
+CLOSEST = 1e-15
+"""Relative, of a ridge from a pole, and of the last step to a root."""
 CELLS = 1_000_000
 """Points times neurons, or eigenvalues, that one evaluation holds in memory."""
 
@@ -57,12 +59,15 @@ class Neurons:
         weights: shape ``(b,)``, positive with sum 1.
         slopes: shape ``(b,)``, a.
         noises: shape ``(b,)``, c.
+        spans: shape ``(b,)``, positive, over which each noise is spread evenly; None where it is not. The neurons are nodes
+            of a quadrature over a continuum: where D nearly vanishes between two of them, only their spread is.
     """
 
     width: float
     weights: Array
     slopes: Array
     noises: Array
+    spans: Array | None = None
 
     @cached_property
     def responding(self) -> npt.NDArray[np.bool_]:
@@ -88,6 +93,8 @@ class Neurons:
     def sums(self, ridge: Any, below: Any) -> Sums:
         """Average over the neurons at ridges and normalised degrees of freedom from below, shape ``(n,)``."""
         a, c, w = self.slopes, self.noises, self.weights
+        if self.spans is not None:
+            return self._spread_sums(ridge, below, 0.5 * self.spans)
         first = np.stack([w * a, w * c, w], axis=1)
         second = np.stack([w * a, w * a * a, w * a * c, w * c * c], axis=1)
         if not np.iscomplexobj(ridge):
@@ -102,6 +109,25 @@ class Neurons:
         once = distance @ first - 1j * (height @ first)
         twice = (distance * distance - height * height) @ second - 2j * ((distance * height) @ second)
         return Sums(*once.T, *twice.T)
+
+    def _spread_sums(self, ridge: Any, below: Any, half: Array) -> Sums:
+        """The same with every noise spread evenly over ``c - half`` to ``c + half``."""
+        a, c, w = self.slopes, self.noises, self.weights
+        d = c + ridge[:, None] + a * below[:, None]
+        once = np.arctanh(half / d) / half
+        twice = 1.0 / ((d - half) * (d + half))
+        # What e, by which the noise differs from c, adds: the means of e / D, e / D^2 and e^2 / D^2.
+        by_once, by_twice = 1.0 - d * once, once - d * twice
+        by_square = 1.0 - d * (2.0 * once - d * twice)
+        return Sums(
+            response=once @ (w * a),
+            noise=(c * once + by_once) @ w,
+            inverse=once @ w,
+            slope=twice @ (w * a),
+            slope_square=twice @ (w * a * a),
+            mixed=(c * twice + by_twice) @ (w * a),
+            noise_square=(c * (c * twice + 2.0 * by_twice) + by_square) @ w,
+        )
 
     def explicit(self, ridge_below: Any, below: Any, rest: Any, ratio: float) -> Any:
         """Return the ridge of a layer whose neurons are alike, and what rounding may have left of it."""
@@ -121,22 +147,27 @@ class Neurons:
         if self.uniform:
             return np.asarray(self.explicit(ridge_below, below, rest, ratio))
         a, c, w = (values[self.responding] for values in (self.slopes, self.noises, self.weights))
+        half = 0.0 if self.spans is None else 0.5 * self.spans[self.responding]
         sign = np.sign(ridge_below)
         level = ratio * np.abs(ridge_below)
         heavy = w * a
         poles = -sign[:, None] * (c + a * below[:, None])
-        last = np.argmax(poles, axis=1)
-        rows = np.arange(sign.size)
-        # Two bounds from the left: one pole alone, and the asymptote.
-        y = np.maximum(poles[rows, last] + level * heavy[last], self.response * level + (poles @ heavy) / self.response)
+        last = np.argmax(poles + half, axis=1)
+        largest = (poles + half)[np.arange(sign.size), last]
+        behind = largest[:, None] - poles
+        # How far beyond the largest pole; bounds from the left are the asymptote and, where it is a pole, that one alone.
+        alone = level * heavy[last] if self.spans is None else CLOSEST * (np.abs(largest) + level)
+        beyond = np.maximum(alone, self.response * level - (behind @ heavy) / self.response)
         for _ in range(MAX_ROOT_STEPS):
-            inverse = 1.0 / (y[:, None] - poles)
+            distance = behind + beyond[:, None]
+            inverse = 1.0 / distance if self.spans is None else np.arctanh(half / distance) / half
             mean = inverse @ heavy
-            step = mean * (level * mean - 1.0) / ((inverse * inverse) @ heavy)
-            y = y + np.maximum(step, 0.0)
-            if np.all(~(step > 1e-15 * np.abs(y))):
+            slope = (1.0 / ((distance - half) * (distance + half))) @ heavy
+            step = mean * (level * mean - 1.0) / slope
+            beyond = beyond + np.maximum(step, 0.0)
+            if np.all(~(step > CLOSEST * (np.abs(largest) + beyond))):
                 break
-        return np.asarray(sign * y)
+        return np.asarray(sign * (largest + beyond))
 
 
 class RealState(NamedTuple):

@@ -63,7 +63,7 @@ def chain_of(
     else:
         raise InadmissibleProblem("features of infinite width are no chain; use theory.spectra.wide_kernel_law")
     eigenvalues, multiplicities = scale * modes.eigenvalues, modes.multiplicities.copy()
-    ratio = 1.0 if inputs is None else _ratio(modes, inputs)
+    ratio = 1.0 if inputs is None else input_ratio(modes, inputs)
     if ratio is not None:
         ratio *= scale
         multiplicities[list(spikes)] = 0.0
@@ -118,7 +118,7 @@ def neurons(law: LayerLaw) -> Neurons:
     )
 
 
-def _ratio(modes: Modes, inputs: Spectrum) -> float | None:
+def input_ratio(modes: Modes, inputs: Spectrum) -> float | None:
     """Return the ratio of the modes' eigenvalues to the inputs', None where the modes are not of the inputs."""
     positive = inputs.eigenvalues > 0.0
     if not np.any(modes.energies > 0.0) or modes.eigenvalues.size < positive.size:

@@ -7,7 +7,7 @@ are smooth in the angle of :mod:`theory.spectra.intervals`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy.interpolate import CubicSpline
 
 from theory.covariance import Spectrum
 from theory.equivalents.point import Equivalent
-from theory.spectra.chain import Chain
+from theory.spectra.chain import Chain, Neurons
 from theory.spectra.feature_chain import chain_of
 from theory.spectra.gaps import open_gaps
 from theory.spectra.intervals import Stretch
@@ -26,8 +26,8 @@ Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 Indices = npt.NDArray[np.intp]
 
-NODES = 48
-"""Points of a table an interval."""
+ANGLES = np.pi * np.arange(1, 48) / 48
+"""Of the points of a table an interval."""
 MANY = 100
 """Points for which a table is made."""
 FAR = 8.0
@@ -43,8 +43,18 @@ SHORT = 1e-8
 """Longest last step, relative to each ridge."""
 ROUNDING = 1e-9
 """Relative to a ridge, an imaginary part that may be 0."""
+RESOLVED = 2.5
+"""|D| of a neuron, in units of the distance to its neighbours' D, from which sums over neurons are as good as integrals: what
+they differ by is of the order of exp(-2 pi) to this power."""
+BESIDE = 3
+"""Neighbours that are spread out with them."""
+WIDEST = 1.8
+"""Widest span, in units of the noise, which stays positive."""
+SMALLEST = 1e-300
 NARROW = 1e-12
 """Intervals shorter than this share of where they are are rounding."""
+ZERO = 1e-14
+"""And those that end below this share of the largest eigenvalue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +67,7 @@ class FiniteFeatures:
         support: intervals that carry a density, shape ``(k, 2)``, ascending.
         critical: u at their ends, shape ``(k, 2)``.
         rank: of the features' second moments.
+        plain: the same without neurons spread out, which is as good away from the support and better; None if none are.
     """
 
     chain: Chain
@@ -64,6 +75,12 @@ class FiniteFeatures:
     support: Array
     critical: Array
     rank: float
+    plain: "FiniteFeatures | None" = None
+
+    @property
+    def outside(self) -> "FiniteFeatures":
+        """What to use away from the support."""
+        return self.plain or self
 
     @property
     def missing(self) -> float:
@@ -81,10 +98,10 @@ class FiniteFeatures:
         """Shares of the eigenvalues, shape ``(k,)``: how many population eigenvalues and neurons lie beyond each end."""
         beyond = [self._beyond(float(u)) for u in self.critical.ravel()]
         shares: Array = np.array(beyond).reshape(-1, 2) @ np.array([1.0, -1.0]) / self.chain.n_samples
-        if self.square:
-            # Whose lower end is where all ridges vanish.
-            shares[0] = 1.0 - np.sum(shares[1:])
-        return np.maximum(shares, 1e-300)
+        if shares.size:
+            # The lower end may be where ridges vanish, which has no side.
+            shares[0] = 1.0 - self.missing - np.sum(shares[1:])
+        return np.maximum(shares, SMALLEST)
 
     def _beyond(self, u: float) -> float:
         """Return how many eigenvalues are right of a point outside: where a ridge is positive, all of its layer are."""
@@ -128,7 +145,7 @@ class FiniteFeatures:
 
     def transform(self, z: ComplexArray) -> ComplexArray:
         """Return m(z) = (1/n) tr (K - z)^-1."""
-        return 1.0 / (self.chain.unit * self.ridges(z)[-1])
+        return 1.0 / (self.chain.unit * self.outside.ridges(z)[-1])
 
     def _corrected(
         self, ridges: list[ComplexArray], penalty: ComplexArray, depth: float
@@ -174,23 +191,36 @@ class FiniteFeatures:
         return ridges
 
     @cached_property
+    def _inside(self) -> list[ComplexArray]:
+        """All ridges at the nodes of each interval, one interval after the other."""
+        which = np.repeat(np.arange(len(self.support)), ANGLES.size)
+        angles = np.tile(ANGLES, len(self.support))
+        x = self._stretch.of(which).points(angles)
+        return self.ridges(x.astype(complex), self._half_circles(angles, which))
+
+    @cached_property
     def _table(self) -> list[CubicSpline]:
         """The ridges over the angle, for each interval real and imaginary parts side by side."""
-        count = len(self.support)
-        angles = np.pi * np.arange(1, NODES) / NODES
-        which = np.repeat(np.arange(count), angles.size)
-        all_angles = np.tile(angles, count)
-        x = self._stretch.of(which).points(all_angles)
-        found = self.ridges(x.astype(complex), self._half_circles(all_angles, which))
-        inside = np.array(found).reshape(-1, count, angles.size)
+        inside = np.array(self._inside).reshape(-1, len(self.support), ANGLES.size)
         splines = []
-        for interval in range(count):
+        for interval in range(len(self.support)):
             low, high = self._at_ends[:, interval, :1], self._at_ends[:, interval, 1:]
             values = np.concatenate([low, inside[:, interval], high], axis=1, dtype=complex).T
             kept = np.isfinite(values).all(axis=1)
-            nodes, values = np.concatenate([[0.0], angles, [np.pi]])[kept], values[kept]
+            nodes, values = np.concatenate([[0.0], ANGLES, [np.pi]])[kept], values[kept]
             splines.append(CubicSpline(nodes, np.concatenate([values.real, values.imag], axis=1)))
         return splines
+
+    def spread(self) -> Chain | None:
+        """Return the chain with the neurons spread out of those layers that need it, None if none does."""
+        layers, (_, *ridges), below = [], self._inside, self.chain.innermost(self._inside[0])[0]
+        for layer, ridge in zip(self.chain.layers, ridges, strict=True):
+            layers.append(layer if layer.uniform else _spread(layer, ridge, below))
+            sums = layer.sums(ridge, below)
+            below = ridge * (sums.noise + below * sums.response)
+        if all(new is old for new, old in zip(layers, self.chain.layers, strict=True)):
+            return None
+        return replace(self.chain, layers=tuple(layers))
 
     @property
     def _stretch(self) -> Stretch:
@@ -238,16 +268,23 @@ def finite_features(
         InadmissibleProblem: see :func:`theory.spectra.feature_chain.chain_of`.
     """
     chain = chain_of(equivalent, n_samples, inputs=inputs, spikes=spikes)
-    rank = chain.ranks[-1] if rank is None else rank
+    prepared = _prepared(chain, rank if rank is not None and not spikes else chain.ranks[-1])
+    spread = prepared.spread()
+    return prepared if spread is None else replace(_prepared(spread, prepared.rank), plain=prepared)
+
+
+def _prepared(chain: Chain, rank: float) -> FiniteFeatures:
+    """Find gaps and support."""
     gaps = open_gaps(chain)
     with np.errstate(all="ignore"):
         at = np.stack([-chain.unit * chain.real(gaps[:, side]).penalty for side in (0, 1)], axis=1)
     # What is not in a gap is support, unless it is a point: where a ridge is 0 gaps divide.
     starts, ends = at[:-1, 1], at[1:, 0]
-    starts = np.where(np.isfinite(starts) & (starts > 0.0), starts, 0.0)
-    if rank == n_samples and starts.size:
+    starts = np.where(starts > 0.0, starts, 0.0)
+    ends = np.where(ends > 0.0, ends, 0.0)
+    if rank == chain.n_samples and starts.size:
         starts[0] = 0.0
-    kept = (gaps[:-1, 1] < gaps[1:, 0]) & (ends - starts > NARROW * ends)
+    kept = (gaps[:-1, 1] < gaps[1:, 0]) & (ends - starts > NARROW * ends) & (ends > ZERO * np.max(ends, initial=0.0))
     return FiniteFeatures(
         chain=chain,
         gaps=gaps,
@@ -255,6 +292,23 @@ def finite_features(
         critical=np.stack([gaps[:-1, 1][kept], gaps[1:, 0][kept]], axis=1),
         rank=rank,
     )
+
+
+def _spread(layer: Neurons, ridge: ComplexArray, below: ComplexArray) -> Neurons:
+    """Return a layer with those neurons spread out to their neighbours that D comes nearer to at some point than they are."""
+    d = layer.noises + ridge[:, None] + layer.slopes * below[:, None]
+    steps = np.abs(np.diff(d.real, axis=1))
+    apart = np.concatenate([steps[:, :1], 0.5 * (steps[:, 1:] + steps[:, :-1]), steps[:, -1:]], axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        nearness = np.where(np.isfinite(d), np.abs(d) / apart, np.inf)
+    worst, columns = np.argmin(nearness, axis=0), np.arange(layer.weights.size)
+    found = np.flatnonzero(nearness[worst, columns] < RESOLVED)
+    if found.size == 0:
+        return layer
+    # And those that lie between, to which points that were not looked at come near.
+    close = (columns >= found[0] - BESIDE) & (columns <= found[-1] + BESIDE)
+    spans = np.where(close, np.minimum(apart[worst, columns], WIDEST * layer.noises), 0.0)
+    return replace(layer, spans=np.maximum(spans, SMALLEST))
 
 
 def features_law(features: FiniteFeatures) -> Law:

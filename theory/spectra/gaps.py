@@ -22,6 +22,8 @@ FAR = 1e9
 """Where an interval without an end is entered, in units of its finite end and of the largest eigenvalue."""
 CLOSEST = 1e-15
 """Where it is entered from an end, in units of that end."""
+SAME = 1e-12
+"""Places that differ by less, relatively, are one."""
 CUTS = np.concatenate([[1e-9, 1e-6, 1e-4], np.sin(np.linspace(0.0, np.pi, 16)[1:-1] / 2.0) ** 2, [1 - 1e-4, 1 - 1e-6]])
 """Shares of the way through an interval at which its least pull is looked for."""
 ZOOMS = 6
@@ -70,14 +72,16 @@ def _first(chain: Chain) -> Array:
 def _divided(chain: Chain, gaps: Array) -> Array:
     """Divide intervals where a ridge is 0, or where it meets neurons that do not respond."""
     places = [0.0]
-    sizes = [layer.width for layer in chain.layers[1:]] + [chain.n_samples]
+    sizes = [*(layer.width for layer in chain.layers), chain.n_samples][1:]
     for stage, (layer, following) in enumerate(zip(chain.layers, sizes, strict=True), start=1):
         if following > chain.ranks[stage]:
             # Right of u = 0 all ridges are negative.
             places.append(_crossing(chain, stage, 0.0, -np.inf, min(float(gaps[0, 1]), 0.0)))
         places += [_crossing(chain, stage, -noise, low, high) for noise in layer.silent for low, high in gaps]
     for place in places:
-        for position in np.flatnonzero((gaps[:, 0] < place) & (place < gaps[:, 1])):
+        # Ridges that vanish together divide once.
+        same = SAME * abs(place)
+        for position in np.flatnonzero((gaps[:, 0] < place - same) & (place + same < gaps[:, 1])):
             low, high = gaps[position]
             gaps = np.concatenate([gaps[:position], [[low, place], [place, high]], gaps[position + 1 :]])
     return gaps

@@ -111,10 +111,11 @@ def wide_passage(modes: Spectrum, *, tail: float, n_samples: float, ratio: float
 
 def features_passage(features: FiniteFeatures) -> Passage:
     """Return the passage to K = H H' / width for features of finite width, which know their inputs."""
-    chain, ratio = features.chain, features.chain.ratio
+    chain, gaps = features.outside.chain, features.outside.gaps
+    ratio = chain.ratio
     if ratio is None:
         return _blocked(features.support)
-    positive = features.gaps[features.gaps[:, 1] > 0.0] / ratio
+    positive = gaps[gaps[:, 1] > 0.0] / ratio
 
     def leads(u: Array) -> Passed:
         with np.errstate(all="ignore"):
