@@ -6,8 +6,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm as normal
-from scipy.stats import t as student
+from scipy.special import ndtr, stdtrit
 
 import theory
 from api_schemas.canonical import content_address
@@ -172,7 +171,7 @@ def _compared(
 
 def spread(count: int) -> float:
     """Return how many standard errors, estimated from so many replicates, are as rare as three that are known: Student's t."""
-    return float(student.isf(normal.sf(STANDARD_ERRORS), count - 1)) if count > 1 else inf
+    return float(stdtrit(count - 1, ndtr(STANDARD_ERRORS))) if count > 1 else inf
 
 
 def dumped(values: Values) -> str:
