@@ -21,6 +21,7 @@
 """
 
 from theory.spectra.expression import Expression
+from theory.spectra.feature_chain import constant_of, input_ratio
 from theory.spectra.finite_features import FiniteFeatures, features_law, finite_features
 from theory.spectra.inner_product import (
     InnerProductKernel,
@@ -56,6 +57,7 @@ __all__ = [
     "average",
     "class_mean_outlier",
     "class_means",
+    "constant_of",
     "covariance_law",
     "covariance_passage",
     "density",
@@ -70,6 +72,7 @@ __all__ = [
     "gram_spike",
     "inner_product_kernel",
     "inner_product_law",
+    "input_ratio",
     "linear_statistic",
     "log_det",
     "misclassification",

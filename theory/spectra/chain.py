@@ -30,6 +30,8 @@ NEGLIGIBLE = 1e-17
 MAX_ROOT_STEPS = 100
 CLOSEST = 1e-15
 """Relative, of a ridge from a pole, and of the last step to a root."""
+NARROW = 1e-5
+"""Squared ratio of a span to D below which what it adds is summed as a series."""
 CELLS = 1_000_000
 """Points times neurons, or eigenvalues, that one evaluation holds in memory."""
 
@@ -116,9 +118,12 @@ class Neurons:
         d = c + ridge[:, None] + a * below[:, None]
         once = np.arctanh(half / d) / half
         twice = 1.0 / ((d - half) * (d + half))
-        # What e, by which the noise differs from c, adds: the means of e / D, e / D^2 and e^2 / D^2.
-        by_once, by_twice = 1.0 - d * once, once - d * twice
-        by_square = 1.0 - d * (2.0 * once - d * twice)
+        # What e, by which the noise differs from c, adds: the means of e / D, e / D^2 and e^2 / D^2; of narrow spans by series.
+        square = (half / d) ** 2
+        narrow = np.abs(square) < NARROW
+        by_once = np.where(narrow, -square / 3.0 - square**2 / 5.0, 1.0 - d * once)
+        by_twice = np.where(narrow, -(2.0 * square / 3.0 + 0.8 * square**2) / d, once - d * twice)
+        by_square = np.where(narrow, square / 3.0 + 0.6 * square**2, 1.0 - d * (2.0 * once - d * twice))
         return Sums(
             response=once @ (w * a),
             noise=(c * once + by_once) @ w,

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial.legendre import legvander
 
+from theory.activations.panels import NODES, POINTS, WEIGHTS
 from theory.covariance import InadmissibleProblem, Spectrum
 from theory.equivalents.blocks import BlockEquivalent
 from theory.equivalents.layered import LayeredEquivalent, LayerLaw
@@ -24,6 +26,11 @@ MOST_LUMPED = 0.02
 """Share of all neurons that may be lumped, however few there are."""
 ALIKE = 1e-14
 """Neurons that differ by no more than this share are alike."""
+CELLS = 32
+"""Of a panel of the quadrature over biases."""
+WIDEST = 1.8
+"""Widest span of a cell, in units of its noise, which stays positive."""
+SMALLEST = 1e-300
 PROPORTIONAL = 1e-9
 
 
@@ -105,16 +112,52 @@ def neurons(law: LayerLaw) -> Neurons:
     largest = np.max(slopes)
     if np.ptp(slopes) <= ALIKE * largest and np.ptp(noises) <= ALIKE * max(largest, np.max(noises)):
         return Neurons(width=law.width, weights=np.ones(1), slopes=slopes[:1], noises=noises[:1])
-    # Biases ascend.
-    rare = 0.5 * min(RARE / law.width, MOST_LUMPED)
+    return _lumped(law.width, weights, slopes, noises)
+
+
+def cells(law: LayerLaw, below: float) -> Neurons:
+    """Return a layer's neurons as a continuum: cells of biases, each evenly spread over what D takes in it.
+
+    Args:
+        law: of a layer with biases; its quadrature is one of panels.
+        below: normalised degrees of freedom h below, at which the cells' ranges of D = c + kappa + a h join.
+    """
+    shape = (law.weights.size // POINTS, POINTS)
+    # Polynomials through each panel's nodes.
+    order = np.arange(POINTS)
+    to_coefficients = (order + 0.5) * legvander(NODES, POINTS - 1) * WEIGHTS[:, None]
+    ends = np.linspace(-1.0, 1.0, CELLS + 1)
+    whole = legvander(ends, POINTS)
+    # The integral of P_k from -1 is (P_(k+1) - P_(k-1)) / (2k + 1), and x + 1 for k = 0.
+    integrals = np.concatenate([ends[:, None] + 1.0, (whole[:, 2:] - whole[:, :-2]) / (2 * order[1:] + 1)], axis=1)
+    densities = (law.weights.reshape(shape) / WEIGHTS) @ to_coefficients
+    weights = np.diff(densities @ integrals.T, axis=1)
+    slopes, noises = (
+        np.maximum(values.reshape(shape) @ to_coefficients @ whole[:, :-1].T, 0.0)
+        for values in (law.slopes, law.nonlinear_variances)
+    )
+    spans = np.abs(np.diff(noises + below * slopes, axis=1)).ravel()
+    slopes, noises = (0.5 * (values[:, 1:] + values[:, :-1]).ravel() for values in (slopes, noises))
+    weights = np.maximum(weights, 0.0).ravel() / np.sum(np.maximum(weights, 0.0))
+    # Their means as they are.
+    slopes *= float(law.weights @ law.slopes) / float(weights @ slopes)
+    noises *= float(law.weights @ law.nonlinear_variances) / float(weights @ noises)
+    spans = np.maximum(np.minimum(spans, WIDEST * noises), SMALLEST)
+    return _lumped(law.width, weights, slopes, noises, spans)
+
+
+def _lumped(width: float, weights: Array, slopes: Array, noises: Array, spans: Array | None = None) -> Neurons:
+    """Lump those at both ends together of which a layer has less than one; biases ascend."""
+    rare = 0.5 * min(RARE / width, MOST_LUMPED)
     kept = np.flatnonzero((np.cumsum(weights) > rare) & (np.cumsum(weights[::-1])[::-1] > rare))
     groups = np.clip(np.arange(weights.size), kept[0], kept[-1]) - kept[0]
     together = np.bincount(groups, weights=weights).astype(float)
     return Neurons(
-        width=law.width,
+        width=width,
         weights=together,
         slopes=np.bincount(groups, weights=weights * slopes) / together,
         noises=np.bincount(groups, weights=weights * noises) / together,
+        spans=None if spans is None else spans[kept],
     )
 
 
@@ -127,3 +170,19 @@ def input_ratio(modes: Modes, inputs: Spectrum) -> float | None:
     ratios = modes.eigenvalues[: positive.size][positive] / inputs.eigenvalues[positive]
     alike = np.ptp(ratios) <= PROPORTIONAL * np.max(ratios)
     return float(np.mean(ratios)) if alike else None
+
+
+def constant_of(equivalent: Equivalent) -> float:
+    """Return the constant in the features' kernel: K has n times that on the direction all samples share.
+
+    Of families side by side the equivalent's own is that of one family's kernel.
+    """
+    constant = float(equivalent.constant)
+    if isinstance(equivalent, BlockEquivalent) and constant > 0.0:
+        shares = [
+            width
+            for modes, width in zip(equivalent.families, equivalent.widths, strict=True)
+            if constant in modes.eigenvalues
+        ]
+        return constant * sum(shares) / sum(equivalent.widths)
+    return constant

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
-from theory.covariance import Spectrum
+from theory.covariance import InadmissibleProblem, Spectrum
+from theory.equivalents.layered import LayeredEquivalent
 from theory.equivalents.point import Equivalent
 from theory.spectra.chain import Chain, Neurons
-from theory.spectra.feature_chain import chain_of
+from theory.spectra.feature_chain import cells, chain_of
 from theory.spectra.gaps import open_gaps
 from theory.spectra.intervals import Stretch
-from theory.spectra.law import Law
+from theory.spectra.law import SETTLED, Law
 
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -32,7 +33,7 @@ MANY = 100
 """Points for which a table is made."""
 FAR = 8.0
 """Where the way down begins, in units of the largest of the spectrum and of where it leads."""
-DESCENT = 0.5
+DESCENT = 0.3
 """Ratio of successive heights above the point it leads to."""
 CLOSE = 0.1
 """Height at which the rest of the way is one step, in units of the distance from the nearest end, or of the height sought."""
@@ -46,10 +47,10 @@ ROUNDING = 1e-9
 RESOLVED = 2.5
 """|D| of a neuron, in units of the distance to its neighbours' D, from which sums over neurons are as good as integrals: what
 they differ by is of the order of exp(-2 pi) to this power."""
-BESIDE = 3
-"""Neighbours that are spread out with them."""
-WIDEST = 1.8
-"""Widest span, in units of the noise, which stays positive."""
+OF_CELLS = 1e-7
+"""Accuracy of averages over neurons in cells; the cells themselves are good to about 1e-5."""
+LEAST = 1e-16
+"""Least end of the support, as a share of the largest."""
 SMALLEST = 1e-300
 NARROW = 1e-12
 """Intervals shorter than this share of where they are are rounding."""
@@ -211,16 +212,15 @@ class FiniteFeatures:
             splines.append(CubicSpline(nodes, np.concatenate([values.real, values.imag], axis=1)))
         return splines
 
-    def spread(self) -> Chain | None:
-        """Return the chain with the neurons spread out of those layers that need it, None if none does."""
-        layers, (_, *ridges), below = [], self._inside, self.chain.innermost(self._inside[0])[0]
-        for layer, ridge in zip(self.chain.layers, ridges, strict=True):
-            layers.append(layer if layer.uniform else _spread(layer, ridge, below))
+    def unresolved(self) -> list[float | None]:
+        """Return, for each layer, h below where sums over its neurons are furthest from integrals, None where they are none."""
+        found: list[float | None] = []
+        below = self.chain.innermost(self._inside[0])[0]
+        for layer, ridge in zip(self.chain.layers, self._inside[1:], strict=True):
+            found.append(None if layer.uniform else _unresolved(layer, ridge, below))
             sums = layer.sums(ridge, below)
             below = ridge * (sums.noise + below * sums.response)
-        if all(new is old for new, old in zip(layers, self.chain.layers, strict=True)):
-            return None
-        return replace(self.chain, layers=tuple(layers))
+        return found
 
     @property
     def _stretch(self) -> Stretch:
@@ -265,12 +265,18 @@ def finite_features(
         spikes: positions in ``inputs`` of eigenvalues that are outliers rather than part of the bulk.
 
     Raises:
-        InadmissibleProblem: see :func:`theory.spectra.feature_chain.chain_of`.
+        InadmissibleProblem: see :func:`theory.spectra.feature_chain.chain_of`; or sizes lie too far apart for any eigenvalue.
     """
     chain = chain_of(equivalent, n_samples, inputs=inputs, spikes=spikes)
     prepared = _prepared(chain, rank if rank is not None and not spikes else chain.ranks[-1])
-    spread = prepared.spread()
-    return prepared if spread is None else replace(_prepared(spread, prepared.rank), plain=prepared)
+    places = prepared.unresolved()
+    if not isinstance(equivalent, LayeredEquivalent) or all(place is None for place in places):
+        return prepared
+    layers = tuple(
+        layer if place is None else cells(law, place)
+        for layer, law, place in zip(chain.layers, equivalent.layers, places, strict=True)
+    )
+    return replace(_prepared(replace(chain, layers=layers), prepared.rank), plain=prepared)
 
 
 def _prepared(chain: Chain, rank: float) -> FiniteFeatures:
@@ -284,7 +290,15 @@ def _prepared(chain: Chain, rank: float) -> FiniteFeatures:
     ends = np.where(ends > 0.0, ends, 0.0)
     if rank == chain.n_samples and starts.size:
         starts[0] = 0.0
+    else:
+        # Only with as many samples as directions is 0 an end: here it is one of neurons as good as dead.
+        starts = np.maximum(starts, LEAST * np.max(ends, initial=0.0))
     kept = (gaps[:-1, 1] < gaps[1:, 0]) & (ends - starts > NARROW * ends) & (ends > ZERO * np.max(ends, initial=0.0))
+    if not kept.any():
+        raise InadmissibleProblem(
+            f"no eigenvalues were told from rounding, those of the population lying between {chain.eigenvalues[0]:.3g} and"
+            f" {chain.eigenvalues[-1]:.3g}; bring sizes and eigenvalues closer together"
+        )
     return FiniteFeatures(
         chain=chain,
         gaps=gaps,
@@ -294,21 +308,15 @@ def _prepared(chain: Chain, rank: float) -> FiniteFeatures:
     )
 
 
-def _spread(layer: Neurons, ridge: ComplexArray, below: ComplexArray) -> Neurons:
-    """Return a layer with those neurons spread out to their neighbours that D comes nearer to at some point than they are."""
+def _unresolved(layer: Neurons, ridge: ComplexArray, below: ComplexArray) -> float | None:
+    """Return h at the point where D comes nearest to 0 for its distance between neurons, None if that resolves it."""
     d = layer.noises + ridge[:, None] + layer.slopes * below[:, None]
     steps = np.abs(np.diff(d.real, axis=1))
     apart = np.concatenate([steps[:, :1], 0.5 * (steps[:, 1:] + steps[:, :-1]), steps[:, -1:]], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        nearness = np.where(np.isfinite(d), np.abs(d) / apart, np.inf)
-    worst, columns = np.argmin(nearness, axis=0), np.arange(layer.weights.size)
-    found = np.flatnonzero(nearness[worst, columns] < RESOLVED)
-    if found.size == 0:
-        return layer
-    # And those that lie between, to which points that were not looked at come near.
-    close = (columns >= found[0] - BESIDE) & (columns <= found[-1] + BESIDE)
-    spans = np.where(close, np.minimum(apart[worst, columns], WIDEST * layer.noises), 0.0)
-    return replace(layer, spans=np.maximum(spans, SMALLEST))
+        nearness = np.where(np.isfinite(d), np.abs(d) / apart, np.inf).min(axis=1)
+    worst = int(np.argmin(nearness))
+    return float(below[worst].real) if nearness[worst] < RESOLVED else None
 
 
 def features_law(features: FiniteFeatures) -> Law:
@@ -335,4 +343,5 @@ def features_law(features: FiniteFeatures) -> Law:
         transform_above=features.transform,
         transform_outside=lambda x: np.asarray(features.transform(x.astype(complex)).real),
         unbounded=features.square,
+        accuracy=SETTLED if features.plain is None else OF_CELLS,
     )

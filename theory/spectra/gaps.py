@@ -152,7 +152,7 @@ def _ends(chain: Chain, middle: Array, end: Array) -> Array:
     def excess(log_share: Array, place: Array, way: Array) -> Array:
         # Nearly linear in the distance from where the pull is infinite.
         pulls = _pull(chain, place + way * np.exp(log_share))
-        return np.where(np.isfinite(pulls), 1.0 / np.sqrt(pulls), 0.0) - 1.0
+        return np.where(pulls > 0.0, 1.0 / np.sqrt(np.abs(pulls)), 0.0) - 1.0
 
     found = elementwise.find_root(
         excess,
@@ -160,5 +160,6 @@ def _ends(chain: Chain, middle: Array, end: Array) -> Array:
         args=(end[bounded], away),
         tolerances={"xatol": TOLERANCE},
     )
-    answer[bounded] = end[bounded] + away * np.exp(found.x)
+    # Gaps that are as narrow as rounding are open at the point inside alone.
+    answer[bounded] = np.where(np.isfinite(found.x), end[bounded] + away * np.exp(found.x), middle[bounded])
     return answer
