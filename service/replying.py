@@ -44,6 +44,11 @@ IDEMPOTENCY_KEY = {
     "description": "Your name for this request: with the same one, within a day, another request is refused (409).",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+IDEMPOTENCY_KEY_OF_LATER_ANSWERS = {
+    **IDEMPOTENCY_KEY,
+    "description": "As for validations, where Prefer: respond-async queues the request; of no effect otherwise.",
+    "schema": {"type": "string"},
+}
 JOB_HEADERS = {
     "Location": {"description": "Where to read the job.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait before reading it.", "schema": {"type": "integer"}},

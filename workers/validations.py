@@ -62,8 +62,9 @@ def check(request: ValidationRequest) -> None:
                 f"leaves {fewest:.3g} samples of a class, and {FEWEST_OF_A_CLASS:g} are needed so that none is drawn empty",
             )
     try:
-        finite_problem(request.request)
+        # What has no theory has no simulation either.
         answer = predict(request.request)
+        finite_problem(request.request)
     except Refused as refusal:
         raise type(refusal)(f"/request{refusal.pointer}", refusal.detail) from None
     if answer.status != "converged":

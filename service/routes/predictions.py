@@ -7,7 +7,14 @@ from fastapi import APIRouter, Request
 from api_schemas.job import Job
 from api_schemas.prediction import Prediction
 from service.computations import PREDICTIONS
-from service.replying import ANSWER_HEADERS, IDEMPOTENCY_KEY, IF_NONE_MATCH, JOB_HEADERS, request_body, respond
+from service.replying import (
+    ANSWER_HEADERS,
+    IDEMPOTENCY_KEY_OF_LATER_ANSWERS,
+    IF_NONE_MATCH,
+    JOB_HEADERS,
+    request_body,
+    respond,
+)
 from service.responses import problem_responses
 
 router = APIRouter(tags=["predictions"])
@@ -32,7 +39,7 @@ router = APIRouter(tags=["predictions"])
         "requestBody": request_body(PREDICTIONS),
         "parameters": [
             IF_NONE_MATCH,
-            IDEMPOTENCY_KEY,
+            IDEMPOTENCY_KEY_OF_LATER_ANSWERS,
             {
                 "name": "Prefer",
                 "in": "header",
