@@ -119,9 +119,8 @@ def _teacher(request: PredictionRequest, regime: TeacherClassificationRegime, fo
     labels = TeacherLabels(
         link=regime.link, signal_variance=target.signal_variance, noise_variance=regime.noise_variance
     )
-    rates = TeacherRates(link=regime.link, signal_variance=target.signal_variance, noise_variance=regime.noise_variance)
     base: Equivalent = form(features, spectrum, energies, fit_intercept=False)
-    explained = rates.slope**2
+    explained = labels.pull**2
     equivalent: Equivalent = form(
         features,
         spectrum,
@@ -132,7 +131,7 @@ def _teacher(request: PredictionRequest, regime: TeacherClassificationRegime, fo
     return Built(
         equivalent=equivalent,
         spectrum=spectrum if FEATURES[features.kind].nonlinear else None,
-        classes=Classes(population=_population(base), labels=labels, rates=rates),
+        classes=Classes(population=_population(base), labels=labels, rates=TeacherRates(labels=labels)),
     )
 
 

@@ -8,6 +8,7 @@ from scipy.special import ndtr
 
 import theory
 from theory.classification.gradient import MixtureRates, TeacherRates
+from theory.classification.teacher import TeacherLabels
 from theory.equivalents.mixture import MixtureEquivalent, mean_energies
 from theory.learners.ridge import risks
 
@@ -113,11 +114,11 @@ class TestLimits:
         assert max(gaps) < 4.0 / 4000.0
 
     def test_a_latent_of_no_variance_is_a_coin(self) -> None:
-        rates = TeacherRates(link="sign", signal_variance=1e-12, noise_variance=1.0)
+        labels = TeacherLabels(link="sign", signal_variance=1e-12, noise_variance=1.0)
         modes = theory.linear_modes(
-            SPECTRUM, theory.target.isotropic(SPECTRUM, signal_variance=rates.slope**2 * 1e-12), noise_variance=1.0
+            SPECTRUM, theory.target.isotropic(SPECTRUM, signal_variance=labels.pull**2 * 1e-12), noise_variance=1.0
         )
-        test, train = rates.rates(theory.predict_gradient_flow(modes, 200.0, 1.0))
+        test, train = TeacherRates(labels=labels).rates(theory.predict_gradient_flow(modes, 200.0, 1.0))
         np.testing.assert_allclose(test, 0.5, atol=1e-5)
         assert train < 0.3
 
@@ -128,4 +129,4 @@ class TestLimits:
         density = step * np.exp(-z * z / 2.0) / np.sqrt(2.0 * np.pi)
         nu = z * np.sqrt(variance)
         expected = density @ (np.tanh(nu / 2.0) * nu) / variance
-        np.testing.assert_allclose(TeacherRates(link="logistic", signal_variance=variance).slope, expected, rtol=1e-9)
+        np.testing.assert_allclose(TeacherLabels(link="logistic", signal_variance=variance).pull, expected, rtol=1e-9)

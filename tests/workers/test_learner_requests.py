@@ -277,6 +277,12 @@ class TestTeachers:
             answer(by("ridge", penalty=0.1), {**TEACHER, "link": "logistic", "noise_variance": 0.5})
         assert caught.value.pointer == "/regime/noise_variance"
 
+    @pytest.mark.parametrize("kind", ["ridge", "gradient_flow", "gradient_descent", "logistic", "hinge"])
+    def test_the_sign_of_nothing_is_a_coin(self, kind: str) -> None:
+        prediction = answer(LEARNER_EXAMPLES[kind], {**TEACHER, "target": {"signal_variance": 0.0}})
+        np.testing.assert_allclose(prediction.test_error, 0.5, rtol=1e-14)
+        assert 0.0 < (prediction.train_error or 0.0) < 0.5
+
     def test_flow_for_ever_is_ridge(self) -> None:
         for features in (None, RELU):
             for link in ("sign", "logistic"):

@@ -8,26 +8,10 @@ gradient flow; Loureiro et al., arXiv:2102.08127, for latents.
 """
 
 from dataclasses import dataclass
-from math import sqrt
-from typing import Protocol
 
-import numpy as np
-
-from theory.classification.rates import (
-    latent_misclassification,
-    logistic_noise,
-    shifted_latent_misclassification,
-    two_class_misclassification,
-)
+from theory.classification.rates import two_class_misclassification
+from theory.classification.teacher import TeacherLabels
 from theory.learners.gradient_methods import GradientPrediction
-
-
-class ClassRates(Protocol):
-    """A source of labels, as square loss on them needs it."""
-
-    def rates(self, prediction: GradientPrediction) -> tuple[float, float]:
-        """Return how often the sign is wrong on fresh and on training samples."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,47 +61,20 @@ class MixtureRates:
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherRates:
-    """Labels of a latent nu of the inputs.
+    """Labels of a latent of the inputs.
 
     Attributes:
-        link: "sign" of nu and noise, or "logistic".
-        signal_variance: of nu.
-        noise_variance: under the sign; 0 for the logistic link.
+        labels: where they come from.
     """
 
-    link: str
-    signal_variance: float
-    noise_variance: float = 0.0
-
-    @property
-    def slope(self) -> float:
-        """``E[y nu] / E nu^2``: what of the labels is linear in nu."""
-        return sum(
-            share * sqrt(2.0 / (np.pi * (self.signal_variance + noise)))
-            for noise, share in self._noises
-            if self.signal_variance + noise > 0.0
-        )
-
-    @property
-    def _noises(self) -> list[tuple[float, float]]:
-        """Variances of what is added under the sign, with their shares."""
-        if self.link == "sign":
-            return [(self.noise_variance, 1.0)]
-        noise = logistic_noise()
-        return list(zip(noise.variances.tolist(), noise.shares.tolist(), strict=True))
+    labels: TeacherLabels
 
     def rates(self, prediction: GradientPrediction) -> tuple[float, float]:
         """Return how often the sign is wrong on fresh and on training samples, of a prediction at one time."""
-        own = prediction.train_label_weight
+        own, pull = prediction.train_label_weight, self.labels.pull
         others = prediction.train_score_mean - own
         square = max(prediction.train_score_square - own * own - 2.0 * own * others, 0.0)
-        slope, test, train = self.slope, 0.0, 0.0
-        for noise, share in self._noises:
-            latent = self.signal_variance + noise
-            test += share * latent_misclassification(
-                covariance=prediction.score_mean / slope, score_variance=prediction.score_square, latent_variance=latent
-            )
-            train += share * shifted_latent_misclassification(
-                shift=own, covariance=others / slope, score_variance=square, latent_variance=latent
-            )
-        return test, train
+        return (
+            self.labels.misclassification(prediction.score_mean / pull, prediction.score_square),
+            self.labels.train_misclassification(own, others / pull, square),
+        )

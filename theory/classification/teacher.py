@@ -77,6 +77,11 @@ class TeacherLabels:
         # Without latent and noise the label is a coin, in any units.
         return NormalMixture(np.array([variance if variance > 0.0 else 1.0]), np.ones(1))
 
+    @property
+    def pull(self) -> float:
+        """``E[y nu] / E nu^2``: what of the labels is linear in nu."""
+        return float(self.latent.shares @ np.sqrt(2.0 / (np.pi * self.latent.variances)))
+
     def check(self, explained_variance: float) -> None:
         """Refuse features that explain more of the latent than it varies.
 
@@ -143,8 +148,7 @@ class TeacherLabels:
 
     def square_moments(self, coupling: float) -> SquareMoments:
         """See :class:`theory.classification.labels.Labels`: ``E y nu = pull rho``, and ``E (1 - y f)^2 = 1 - 2 pull m + q``."""
-        pull = float(self.latent.shares @ np.sqrt(2.0 / (np.pi * self.latent.variances)))
-        return SquareMoments(pull, 1.0 - 2.0 * pull * pull * coupling, 1.0)
+        return SquareMoments(self.pull, 1.0 - 2.0 * self.pull**2 * coupling, 1.0)
 
     def energy(self, loss: Loss, scores: Scores) -> float:
         """``E gamma p``."""
