@@ -6,15 +6,14 @@ import binascii
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
-from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job as QueuedJob
 from rq.job import JobStatus
-from rq.serializers import JSONSerializer
 
 from api_schemas.job import Job, JobList
 from api_schemas.prediction import Prediction, PredictionRequest
@@ -194,13 +193,11 @@ class Jobs:
         if job is None:
             return
         status = STATUSES[job.get_status(refresh=False) or JobStatus.QUEUED]
-        try:
-            if status == "queued":
+        if status == "queued":
+            with suppress(InvalidJobOperation, NoSuchJobError):  # it has ended by itself
                 job.cancel()
-            elif status == "running":
-                send_stop_job_command(self._connection, job_id, serializer=JSONSerializer)
-        except (InvalidJobOperation, NoSuchJobError):
-            return  # it has ended by itself
+        elif status == "running":
+            queue.stop(self._connection, job)
 
     def _claim(self, idempotency: str | None, job_id: str) -> None:
         """Note what a client calls its request, for a day; refuse a name that it gave to another one."""

@@ -1,6 +1,6 @@
 """What stands between a request and its answer: the problem as built, and what a learner attains in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from theory import Equivalent, Spectrum
@@ -16,7 +16,7 @@ class Built:
 
     Attributes:
         equivalent: of the features, as square loss on the labels sees them; None of a network whose features are trained.
-        spectrum: of the inputs, where features that are not linear were built on them; None otherwise.
+        spectrum: of the inputs, where features that are not linear were built on them or are to be trained; None otherwise.
         classes: where labels are classes, what other losses and error rates need.
     """
 
@@ -72,3 +72,9 @@ class Answer:
     separability: Any = None
     intercept_noise: float = 0.0
     network: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, found: Any, **more: Any) -> "Answer":
+        """Take what a prediction of :mod:`theory` has under the same names; ``more`` adds to it and goes before it."""
+        same = {field.name: getattr(found, field.name) for field in fields(cls) if hasattr(found, field.name)}
+        return cls(**{**same, **more})

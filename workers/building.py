@@ -13,7 +13,7 @@ from api_schemas.regime import (
     TeacherClassificationRegime,
     TeacherNetworkRegime,
 )
-from theory import Equivalent, InadmissibleProblem, ModalEquivalent, Modes
+from theory import Equivalent, InadmissibleProblem, ModalEquivalent
 from theory.classification.gradient import MixtureRates, TeacherRates
 from theory.classification.labels import MixtureLabels
 from theory.classification.teacher import TeacherLabels
@@ -162,7 +162,7 @@ def _check_scales(request: PredictionRequest, equivalent: Equivalent | None) -> 
             for name, value in parameters_of(request.model.learner).items()
         ),
     ]
-    for modes in tables(equivalent) if equivalent is not None else ():
+    for modes in equivalent.tables if equivalent is not None else ():
         quantities += [
             ("/regime/tail_trace", "the trace of the tail", float(modes.tail_trace)),
             (spectrum, "the smallest eigenvalue", float(modes.eigenvalues.min())),
@@ -176,12 +176,6 @@ def _check_scales(request: PredictionRequest, equivalent: Equivalent | None) -> 
                 f"{name}, {value:.3g}, must be 0 or lie between {least:g} and {most:g}, where double precision suffices;"
                 " choose other units",
             )
-
-
-def tables(equivalent: Equivalent) -> tuple[Modes, ...]:
-    """Return the mode tables that an equivalent is made of."""
-    families = getattr(equivalent, "families", None)
-    return families if families is not None else (equivalent.modes,)  # type: ignore[attr-defined]
 
 
 def too_far_apart(pointer: str) -> Refused:

@@ -12,8 +12,6 @@ from typing import Any, Literal
 
 import structlog
 from rq import get_current_job
-from rq.command import send_stop_job_command
-from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
@@ -21,7 +19,7 @@ from rq.serializers import JSONSerializer
 from api_schemas.canonical import canonical_json
 from api_schemas.validation import ValidationRequest
 from workers import validations
-from workers.queue import CPU_QUEUE, RESULT_TTL_SECONDS, LeasedQueue, enqueue_once, find, reason_of
+from workers.queue import CPU_QUEUE, RESULT_TTL_SECONDS, LeasedQueue, enqueue_once, find, reason_of, stop
 from workers.refusals import Refused
 
 log = structlog.get_logger("foretell.worker")
@@ -160,7 +158,7 @@ def withdraw(connection: Any, key: str, total: int, *, keep: Container[int] = ()
         if job is None:
             continue
         if job.get_status(refresh=False) == JobStatus.STARTED:
-            _stop(connection, job.id)
+            stop(connection, job)
         else:
             job.delete()
 
@@ -255,13 +253,6 @@ def _failure(connection: Any, key: str, total: int) -> str | None:
 def _queue_chunk(connection: Any, canonical_request: str, key: str, index: int) -> None:
     job_id = _chunk_id(key, index)
     enqueue_once(connection, run_validation_chunk, (canonical_request, key, index), job_id=job_id, result_ttl=0)
-
-
-def _stop(connection: Any, job_id: str) -> None:
-    try:
-        send_stop_job_command(connection, job_id, serializer=JSONSerializer)
-    except (InvalidJobOperation, NoSuchJobError):
-        return  # it has ended by itself
 
 
 def _connection() -> Any:

@@ -67,13 +67,9 @@ class FiniteProblem:
 
     Attributes:
         run: takes ``replicates``, ``seed``, ``first_replicate`` and ``xp`` by name; returns samples, arrays over replicates.
-        numbers: entries of the matrices of one replicate.
-        operations: floating-point operations of one, roughly.
     """
 
     run: Callable[..., Any]
-    numbers: float
-    operations: float
 
     def measured(self, *, first: int, count: int, seed: int, xp: Any) -> dict[str, list[float | None]]:
         """Return each quantity of replicates ``first`` to ``first + count - 1``, in their order.
@@ -96,7 +92,7 @@ def finite_problem(request: PredictionRequest) -> FiniteProblem:
         Refused: a size is no whole number, or one replicate does not fit into memory.
     """
     _check_whole(request)
-    numbers, operations = _cost(request)
+    numbers, _ = cost(request)
     if numbers > MOST_NUMBERS:
         raise Refused(
             "/regime/n_samples",
@@ -104,10 +100,9 @@ def finite_problem(request: PredictionRequest) -> FiniteProblem:
             " smaller sizes in the same ratios",
         )
     try:
-        run = _run_of(request)
+        return FiniteProblem(run=_run_of(request))
     except InadmissibleProblem as problem:
         raise Refused("/regime", f"cannot be simulated at these sizes: {problem}") from None
-    return FiniteProblem(run=run, numbers=numbers, operations=operations)
 
 
 def _run_of(request: PredictionRequest) -> Callable[..., Any]:
@@ -238,8 +233,8 @@ def _check_whole(request: PredictionRequest) -> None:
             raise Refused(pointer, f"must be a whole number where it is drawn, got {value:g}")
 
 
-def _cost(request: PredictionRequest) -> tuple[float, float]:
-    """Return the numbers that one replicate holds, and the operations that it takes."""
+def cost(request: PredictionRequest) -> tuple[float, float]:
+    """Return the numbers that the matrices of one replicate hold, and the floating-point operations that it takes, roughly."""
     regime: Any = request.regime
     features: Any = request.model.features
     n = float(regime.n_samples)

@@ -26,58 +26,35 @@ def ridge(request: PredictionRequest, built: Built) -> Answer:
     """Ridge regression on labels that are numbers."""
     learner: Any = request.model.learner
     found = theory.predict_ridge(_equivalent(built), request.regime.n_samples, learner.penalty)
-    return Answer(
-        status=found.status,
-        test_error=found.test_error,
-        excess_risk=found.excess_risk,
-        train_error=found.train_error,
-        bias=found.bias,
-        variance=found.variance,
-        estimator_norm_squared=found.estimator_norm_squared,
-        ridge=found.outer_ridge,
-        target_ridge=found.effective_ridge,
-        df1=found.df1,
-        df2=found.df2,
-        phase=found.phase,
-        residual=found.residual,
-        iterations=found.iterations,
-    )
+    return Answer.of(found, ridge=found.outer_ridge, target_ridge=found.effective_ridge)
 
 
 def gradient_flow(request: PredictionRequest, built: Built) -> Answer:
-    """Gradient flow on labels that are numbers."""
+    """Gradient flow of square loss."""
     learner: Any = request.model.learner
-    found = theory.predict_gradient_flow(
-        _equivalent(built), request.regime.n_samples, learner.time, penalty=learner.penalty
-    )
-    return _trained_for_a_while(found)
+    return _after_a_while(request, built, _flow(request, built, learner.time))
 
 
 def gradient_descent(request: PredictionRequest, built: Built) -> Answer:
-    """Gradient descent on labels that are numbers."""
+    """Gradient descent of square loss."""
     learner: Any = request.model.learner
-    n_samples = request.regime.n_samples
     found = theory.predict_gradient_descent(
-        _equivalent(built), n_samples, learner.steps, step_size=learner.step_size, penalty=learner.penalty
+        _equivalent(built),
+        request.regime.n_samples,
+        learner.steps,
+        step_size=learner.step_size,
+        penalty=learner.penalty,
     )
-    return _trained_for_a_while(found, critical_step_size=found.critical_step_size)
+    return _after_a_while(request, built, found)
 
 
-def _trained_for_a_while(found: theory.GradientPrediction, **more: Any) -> Answer:
-    return Answer(
-        status=found.status,
-        test_error=found.test_error,
-        excess_risk=found.excess_risk,
-        train_error=found.train_error,
-        bias=found.bias,
-        variance=found.variance,
-        estimator_norm_squared=found.estimator_norm_squared,
-        df1=found.df1,
-        phase=found.phase,
-        residual=found.residual,
-        iterations=found.iterations,
-        **more,
-    )
+def _flow(request: PredictionRequest, built: Built, time: float) -> theory.GradientPrediction:
+    learner: Any = request.model.learner
+    return theory.predict_gradient_flow(_equivalent(built), request.regime.n_samples, time, penalty=learner.penalty)
+
+
+def _after_a_while(request: PredictionRequest, built: Built, found: theory.GradientPrediction) -> Answer:
+    return Answer.of(found) if built.classes is None else _classified(built.classes, found, request.regime.n_samples)
 
 
 def sgd(request: PredictionRequest, built: Built) -> Answer:
@@ -88,64 +65,27 @@ def sgd(request: PredictionRequest, built: Built) -> Answer:
             "/model/fit_intercept",
             "must be false: one-pass sgd has a theory for centred features, without an intercept",
         )
-    found = predict_sgd(_equivalent(built), request.regime.n_samples, learner.step_size)
-    return Answer(
-        status=found.status,
-        test_error=found.test_error,
-        excess_risk=found.excess_risk,
-        bias=found.bias,
-        variance=found.variance,
-        estimator_norm_squared=found.estimator_norm_squared,
-        critical_step_size=found.critical_step_size,
-        phase=found.phase,
-        residual=found.residual,
-        iterations=found.iterations,
-    )
+    return Answer.of(predict_sgd(_equivalent(built), request.regime.n_samples, learner.step_size))
 
 
-def gradient_flow_of_classes(request: PredictionRequest, built: Built) -> Answer:
-    """Gradient flow of square loss on labels that are classes."""
-    learner: Any = request.model.learner
-    found = theory.predict_gradient_flow(
-        _equivalent(built), request.regime.n_samples, learner.time, penalty=learner.penalty
-    )
-    return _classified(built, found, request.regime.n_samples)
-
-
-def gradient_descent_of_classes(request: PredictionRequest, built: Built) -> Answer:
-    """Gradient descent of square loss on labels that are classes."""
-    learner: Any = request.model.learner
-    found = theory.predict_gradient_descent(
-        _equivalent(built),
-        request.regime.n_samples,
-        learner.steps,
-        step_size=learner.step_size,
-        penalty=learner.penalty,
-    )
-    return _classified(built, found, request.regime.n_samples, critical_step_size=found.critical_step_size)
-
-
-def _classified(built: Built, found: theory.GradientPrediction, n_samples: float, **more: Any) -> Answer:
+def _classified(classes: Classes, found: theory.GradientPrediction, n_samples: float) -> Answer:
     """Return the rates of a predictor of the labels by its sign; square loss is half the squared error."""
-    rates = _classes(built).rates
+    rates = classes.rates
     test_error, train_error = rates.rates(found)
     noise = 0.0
     if isinstance(rates, MixtureRates) and rates.fit_intercept:
         within = found.score_square - found.score_mean**2 / (1.0 - rates.mean_label**2)
         noise = found.test_error / (n_samples * within) if within > 0.0 else np.inf
-    return Answer(
-        status=found.status,
+    return Answer.of(
+        found,
         test_error=test_error,
         train_error=train_error,
         test_loss=0.5 * found.test_error,
         train_loss=0.5 * found.train_error,
-        estimator_norm_squared=found.estimator_norm_squared,
-        df1=found.df1,
         intercept_noise=noise,
-        phase=found.phase,
-        residual=found.residual,
-        iterations=found.iterations,
-        **more,
+        excess_risk=None,
+        bias=None,
+        variance=None,
     )
 
 
@@ -153,11 +93,9 @@ def ridge_of_classes(request: PredictionRequest, built: Built) -> Answer:
     """Ridge regression on labels that are classes."""
     if _penalised_constant(built):
         learner: Any = request.model.learner
-        found = theory.predict_gradient_flow(
-            _equivalent(built), request.regime.n_samples, FOR_EVER, penalty=learner.penalty
-        )
+        found = _flow(request, built, FOR_EVER)
         if learner.penalty > 0.0 or found.phase != "threshold":
-            return _classified(built, found, request.regime.n_samples)
+            return _classified(_classes(built), found, request.regime.n_samples)
     return _by_loss(request, built, Square())
 
 
@@ -191,23 +129,14 @@ def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
     learner: Any = request.model.learner
     classes, n_samples = _classes(built), request.regime.n_samples
     found = predict_classifier(classes.population, classes.labels, loss, n_samples=n_samples, penalty=learner.penalty)
-    return Answer(
-        status=found.status,
-        test_error=found.test_error,
-        train_error=found.train_error,
-        test_loss=found.test_loss,
-        train_loss=found.train_loss,
-        estimator_norm_squared=found.estimator_norm_squared,
+    return Answer.of(
+        found,
         ridge=found.outer_ridge,
-        df1=found.df1,
-        df2=found.df2,
         intercept_noise=_intercept_noise(classes, found, n_samples),
         separability=None
         if isinstance(loss, Square)
         else separability(classes.population, classes.labels, n_samples=n_samples),
         phase=_phase(n_samples, classes.population.rank),
-        residual=found.residual,
-        iterations=found.iterations,
     )
 
 
@@ -231,13 +160,7 @@ def lda(request: PredictionRequest, built: Built) -> Answer:
         positive_fraction=regime.positive_fraction,
         penalty=learner.penalty,
     )
-    return Answer(
-        status=found.status,
-        test_error=found.test_error,
-        phase=_phase(regime.n_samples, population.rank),
-        residual=found.residual,
-        iterations=found.iterations,
-    )
+    return Answer.of(found, phase=_phase(regime.n_samples, population.rank))
 
 
 def _equivalent(built: Built) -> theory.Equivalent:

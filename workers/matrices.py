@@ -16,37 +16,24 @@ from theory import Equivalent, InadmissibleProblem, ModalEquivalent, Modes, spec
 from theory.covariance import Spectrum
 from workers.features import random_layers
 from workers.inputs import mean_squares
-from workers.publications import EL_KAROUI, FAN_WANG
+from workers.publications import (
+    BAIK_SILVERSTEIN,
+    BENAYCH_NADAKUDITI,
+    CHENG_SINGER,
+    COUILLET_LIAO,
+    EL_KAROUI,
+    FAN_WANG,
+    LIAO_COUILLET,
+    SILVERSTEIN,
+)
 from workers.refusals import Refused, Unsupported
 from workers.registry import COVARIANCES, FEATURES, KERNELS, builder
 from workers.spectrum_warnings import Caveats, of_activation, of_nonlinear_features, of_spikes, of_strong_means
 
 WIDEST = 1e8
+"""Of a width over ``n_samples``: beyond, the noise of neurons is below what a spectrum resolves."""
 MAX_EIGENVALUES = 10_000
 """Distinct population eigenvalues; each is a term of every sum."""
-SILVERSTEIN = Source(
-    title="Silverstein: Strong convergence of the empirical distribution of eigenvalues of large dimensional random matrices",
-    reference="doi:10.1006/jmva.1995.1083",
-)
-BAIK_SILVERSTEIN = Source(
-    title="Baik, Silverstein: Eigenvalues of large sample covariance matrices of spiked population models",
-    reference="arXiv:math/0408165",
-)
-COUILLET_LIAO = Source(
-    title="Couillet, Liao: Random matrix methods for machine learning", reference="doi:10.1017/9781009128490"
-)
-BENAYCH_NADAKUDITI = Source(
-    title="Benaych-Georges, Nadakuditi: The eigenvalues and eigenvectors of finite, low rank perturbations of large random"
-    " matrices",
-    reference="arXiv:0910.2120",
-)
-CHENG_SINGER = Source(
-    title="Cheng, Singer: The spectrum of random inner-product kernel matrices", reference="arXiv:1202.3155"
-)
-LIAO_COUILLET = Source(
-    title="Liao, Couillet: Inner-product kernels are asymptotically equivalent to binary discrete kernels",
-    reference="arXiv:1909.06788",
-)
 
 
 @dataclass(frozen=True, kw_only=True)

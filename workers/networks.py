@@ -76,10 +76,8 @@ def _committee(
         initial_self_overlaps=_scaled("initial_self_overlaps", features.initial_self_overlaps, own),
     )
     found = predict_committee(student, teacher, regime.n_samples)
-    return Answer(
-        status=found.status,
-        test_error=found.test_error,
-        excess_risk=found.excess_risk,
+    return Answer.of(
+        found,
         network={
             "self_overlaps": (found.self_overlaps / own).tolist(),
             "overlaps": (found.overlaps / (own * taught) ** 0.5).tolist(),
@@ -87,8 +85,6 @@ def _committee(
             "specialisation": found.specialisation,
         },
         phase=_phase(features, regime),
-        residual=found.residual,
-        iterations=found.iterations,
     )
 
 
@@ -121,16 +117,7 @@ def _single_index(
         initial_norm_squared=norm,
         initial_overlap=overlap,
     )
-    return Answer(
-        status=found.status,
-        test_error=found.test_error,
-        excess_risk=found.excess_risk,
-        estimator_norm_squared=found.norm_squared,
-        critical_step_size=found.critical_step_size,
-        phase=_phase(features, regime),
-        residual=found.residual,
-        iterations=found.iterations,
-    )
+    return Answer.of(found, estimator_norm_squared=found.norm_squared, phase=_phase(features, regime))
 
 
 def _start(features: TwoLayerFeatures, regime: TeacherNetworkRegime, n_features: float) -> tuple[float, float]:

@@ -148,3 +148,30 @@ GOLDT_NETWORKS = Source(
     " the teacher-student setup",
     reference="arXiv:1906.08632",
 )
+SILVERSTEIN = Source(
+    title="Silverstein: Strong convergence of the empirical distribution of eigenvalues of large dimensional random matrices",
+    reference="doi:10.1006/jmva.1995.1083",
+)
+BAIK_SILVERSTEIN = Source(
+    title="Baik, Silverstein: Eigenvalues of large sample covariance matrices of spiked population models",
+    reference="arXiv:math/0408165",
+)
+COUILLET_LIAO = Source(
+    title="Couillet, Liao: Random matrix methods for machine learning", reference="doi:10.1017/9781009128490"
+)
+BENAYCH_NADAKUDITI = Source(
+    title="Benaych-Georges, Nadakuditi: The eigenvalues and eigenvectors of finite, low rank perturbations of large random"
+    " matrices",
+    reference="arXiv:0910.2120",
+)
+CHENG_SINGER = Source(
+    title="Cheng, Singer: The spectrum of random inner-product kernel matrices", reference="arXiv:1202.3155"
+)
+LIAO_COUILLET = Source(
+    title="Liao, Couillet: Inner-product kernels are asymptotically equivalent to binary discrete kernels",
+    reference="arXiv:1909.06788",
+)
+BAI_SILVERSTEIN = Source(
+    title="Bai, Silverstein: CLT for linear spectral statistics of large-dimensional sample covariance matrices",
+    reference="doi:10.1214/aop/1078415845",
+)

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import structlog
@@ -19,7 +20,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry, Worker
-from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.command import send_stop_job_command
+from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.executions import Execution
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
@@ -176,6 +178,12 @@ def find(connection: "Redis", job_id: str) -> Job | None:
         return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
     except NoSuchJobError:
         return None
+
+
+def stop(connection: "Redis", job: Job) -> None:
+    """End a job that a worker executes; one that ended by itself meanwhile is left alone."""
+    with suppress(InvalidJobOperation, NoSuchJobError):
+        send_stop_job_command(connection, job.id, serializer=JSONSerializer)
 
 
 def run_prediction(canonical_request: str, key: str) -> str:

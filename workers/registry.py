@@ -130,18 +130,12 @@ LEARNERS = {
     ),
     "gradient_flow": LearnerKind(
         schema=learner.GradientFlowLearner,
-        answers={
-            **dict.fromkeys(NUMBERS, learners.gradient_flow),
-            **dict.fromkeys(CLASSES, learners.gradient_flow_of_classes),
-        },
+        answers=dict.fromkeys((*NUMBERS, *CLASSES), learners.gradient_flow),
         sources=(ALI, LIAO_COUILLET_DYNAMICS, BACH),
     ),
     "gradient_descent": LearnerKind(
         schema=learner.GradientDescentLearner,
-        answers={
-            **dict.fromkeys(NUMBERS, learners.gradient_descent),
-            **dict.fromkeys(CLASSES, learners.gradient_descent_of_classes),
-        },
+        answers=dict.fromkeys((*NUMBERS, *CLASSES), learners.gradient_descent),
         sources=(ALI, LIAO_COUILLET_DYNAMICS, BACH),
     ),
     "sgd": LearnerKind(

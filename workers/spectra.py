@@ -8,7 +8,7 @@ import numpy as np
 import theory
 from api_schemas.canonical import content_address
 from api_schemas.features import RandomFeatures
-from api_schemas.prediction import PredictionWarning, Source
+from api_schemas.prediction import PredictionWarning
 from api_schemas.spectra import (
     Atom,
     Density,
@@ -23,6 +23,7 @@ from api_schemas.spectra import (
 )
 from theory import InadmissibleProblem, spectra
 from workers.matrices import Prepared, prepare
+from workers.publications import BAI_SILVERSTEIN
 from workers.refusals import Refused
 from workers.spectrum_warnings import of_sizes, of_uncertified
 
@@ -32,10 +33,6 @@ MAX_TERMS = 20_000_000
 """Points times population eigenvalues; a term takes some tens of nanoseconds."""
 MAX_LAYERED_POINTS = 40_000
 """Points times layers of random features; each takes some tens of microseconds."""
-BAI_SILVERSTEIN = Source(
-    title="Bai, Silverstein: CLT for linear spectral statistics of large-dimensional sample covariance matrices",
-    reference="doi:10.1214/aop/1078415845",
-)
 UNKNOWN_FLUCTUATIONS = (
     "mean correction and standard deviation are known for Gaussian data: for a sample_covariance, and for the kernel_matrix of"
     " linear features"

@@ -14,7 +14,7 @@ from api_schemas.prediction import Prediction, PredictionRequest
 from api_schemas.regime import MixtureRegime
 from api_schemas.validation import Comparison, Validation, ValidationRequest
 from simulation.statistics import Moments
-from workers.finite import QUANTITIES, finite_problem
+from workers.finite import QUANTITIES, cost, finite_problem
 from workers.predictions import predict
 from workers.refusals import Refused
 
@@ -76,7 +76,7 @@ def check(request: ValidationRequest) -> None:
 
 def chunks_of(request: ValidationRequest) -> list[Chunk]:
     """Cut the replicates into chunks of some seconds each; a function of the request alone."""
-    operations = finite_problem(request.request).operations
+    _, operations = cost(request.request)
     size = int(min(max(CHUNK_OPERATIONS / operations, 1.0), MOST_IN_CHUNK, request.replicates))
     return [Chunk(first, min(size, request.replicates - first)) for first in range(0, request.replicates, size)]
 

@@ -20,6 +20,7 @@ from theory.covariance import Spectrum
 from theory.equivalents.layered import LayeredEquivalent
 from workers.answers import Answer, Built
 from workers.features import kernel_of
+from workers.registry import CLASSES
 
 FEW_SAMPLES = 20
 """Below this many samples the limit is a caricature: its error is of relative order 1 / n_samples."""
@@ -35,13 +36,13 @@ SCATTERED = 0.02
 """Relative error of a kernel's train_error that deserves to be said."""
 SMALL_TRAIN_ERROR = 1e-3
 """Relative to the labels' variance: training errors below this amplify what the limit neglects."""
-
 SHORTEST = 1e-100
 """Of the times by which a penalty is estimated."""
 STRONG_MEANS = 0.05
+"""Of the inputs' squared length: what class means add to it is no longer infinitesimal for a nonlinearity."""
 NOISY_INTERCEPT = 0.02
+"""Variance of a fitted constant relative to that of the scores: misclassification moves by about as much."""
 INPUTS = (RegressionRegime, MixtureRegime, TeacherClassificationRegime)
-CLASSES = ("mixture", "teacher_classification")
 
 
 def warnings_for(request: PredictionRequest, built: Built, answer: Answer) -> list[PredictionWarning]:
@@ -201,10 +202,9 @@ def _of_the_target(request: PredictionRequest, equivalent: Equivalent) -> Iterat
             f"the target's mean {mean:g} cannot be expressed without an intercept: its square, {mean * mean:g}, is part"
             " of bias; set model.fit_intercept to true",
         )
-    tables = getattr(equivalent, "families", None) or (equivalent.modes,)  # type: ignore[attr-defined]
     # A chain keeps the constant apart from its table; elsewhere its energy is that of one of the modes.
     constant = mean * mean if equivalent.constant > 0.0 and not isinstance(equivalent, LayeredEquivalent) else 0.0
-    learnable = sum(float(np.sum(modes.signal_variance)) for modes in tables)
+    learnable = sum(float(np.sum(modes.signal_variance)) for modes in equivalent.tables)
     if isinstance(regime, INPUTS) and signal > 0.0 and learnable <= constant:
         yield (
             "signal_blocked",

@@ -58,6 +58,11 @@ class BlockEquivalent:
     n_unpenalised: int = 0
 
     @property
+    def tables(self) -> tuple[Modes, ...]:
+        """Those of the families."""
+        return self.families
+
+    @property
     def rank(self) -> float:
         """Most samples that the features can interpolate."""
         return sum(min(width, float(modes.rank)) for modes, width in zip(self.families, self.widths, strict=True))

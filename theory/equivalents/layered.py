@@ -122,6 +122,16 @@ class LayeredEquivalent:
         return self.layers[-1].width
 
     @property
+    def tables(self) -> tuple[Modes, ...]:
+        """That of the inputs."""
+        return (self.modes,)
+
+    @property
+    def n_unpenalised(self) -> int:
+        """Constants fitted beside the features."""
+        return self.modes.n_unpenalised
+
+    @property
     def rank(self) -> float:
         """How many samples the features can interpolate: the rank of their second moments, their mean included."""
         centred, total = self._ranks

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from theory.covariance import InadmissibleProblem, Spectrum, Vector
 from theory.equivalents.point import Complex, Continued, Equivalent, Point, Share
+from theory.modes import Modes
 
 
 class ContinuedMixture(NamedTuple):
@@ -107,14 +108,14 @@ class MixtureEquivalent:
         return self.base.constant
 
     @property
-    def modes(self) -> Any:
+    def tables(self) -> tuple[Modes, ...]:
         """Those of the features."""
-        return self.base.modes  # type: ignore[attr-defined]
+        return self.base.tables
 
     @property
-    def families(self) -> Any:
-        """Those of the features, where there are several."""
-        return getattr(self.base, "families", None)
+    def n_unpenalised(self) -> int:
+        """None: a constant that is fitted to classes takes no degree of freedom."""
+        return 0
 
     @property
     def rank(self) -> float:

@@ -34,6 +34,16 @@ class ModalEquivalent:
     constant: float = 0.0
 
     @property
+    def tables(self) -> tuple[Modes, ...]:
+        """The mode table."""
+        return (self.modes,)
+
+    @property
+    def n_unpenalised(self) -> int:
+        """Constants fitted beside the features."""
+        return self.modes.n_unpenalised
+
+    @property
     def rank(self) -> float:
         """How many samples the features can interpolate at most; of one problem."""
         return float(min(self.width, self.modes.rank))

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from theory.modes import Modes
+
 Complex = npt.NDArray[np.complex128]
 
 
@@ -135,7 +137,19 @@ class Equivalent(Protocol):
     Attributes:
         constant: eigenvalue of the constant that the features form, 0 if they have no mean.
         rank: how many samples the features can interpolate at most; infinite with a tail.
+        tables: the mode tables that it is made of.
+        n_unpenalised: constants fitted beside the features, 0 or 1.
     """
+
+    @property
+    def tables(self) -> tuple[Modes, ...]:
+        """Return them."""
+        ...
+
+    @property
+    def n_unpenalised(self) -> int:
+        """Return it."""
+        ...
 
     @property
     def rank(self) -> float:

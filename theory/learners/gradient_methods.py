@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from theory.covariance import InadmissibleProblem, Vector
 from theory.equivalents.modal import ModalEquivalent
-from theory.equivalents.point import Equivalent
+from theory.equivalents.point import Equivalent, Point
 from theory.equivalents.population import trace_of
 from theory.functionals.largest_eigenvalue import largest_eigenvalue
 from theory.learners.contours import descent_contour
@@ -106,18 +106,14 @@ def predict_gradient_flow(
     Source: see :mod:`theory.learners.gradient_methods`.
     """
     _check(n_samples > 0.0 and penalty >= 0.0 and bool(np.all(np.asarray(time) >= 0.0)))
-    equivalent, available = _prepared(features, n_samples)
-    share = available / n_samples
-    moved = _last_time(equivalent, n_samples, penalty)
+    problem = _Problem.of(features, n_samples, penalty)
 
     def contours(value: float) -> Contours | None:
         # In units of the available samples: their second moments are those of all samples over the share.
-        scaled = min(float(value) * share, moved)
-        if scaled == 0.0:
-            return None
-        return of_flow(scaled)
+        scaled = min(float(value) * problem.share, problem.last_time)
+        return of_flow(scaled) if scaled > 0.0 else None
 
-    return _predict(equivalent, n_samples, available, penalty, time, contours)
+    return _predict(problem, time, contours)
 
 
 def predict_gradient_descent(
@@ -140,25 +136,23 @@ def predict_gradient_descent(
     Source: see :mod:`theory.learners.gradient_methods`.
     """
     _check(n_samples > 0.0 and penalty >= 0.0 and step_size > 0.0 and bool(np.all(np.asarray(steps) >= 0)))
-    equivalent, available = _prepared(features, n_samples)
-    bound = largest_step_size(equivalent, n_samples, penalty=penalty)
+    problem = _Problem.of(features, n_samples, penalty)
+    bound = largest_step_size(features, n_samples, penalty=penalty)
     if not step_size < bound:
         raise InadmissibleProblem(
             f"step_size must be below {bound:.6g} = 2 / (the largest eigenvalue of the second moments plus the penalty) for"
             f" gradient descent to converge, got {step_size:g}",
             argument="step_size",
         )
-    share = available / n_samples
-    moved = _last_time(equivalent, n_samples, penalty)
     # The largest eigenvalue shrinks by this factor a step, to alternating signs.
     slowest = max(2.0 * step_size / bound - 1.0, 0.0)
 
     def contours(value: float) -> Contours | None:
-        count, scaled = int(value), step_size * share
+        count, scaled = int(value), step_size * problem.share
         if count == 0:
             return None
-        if count * scaled >= moved and (slowest == 0.0 or count * np.log(slowest) < -SETTLED):
-            return of_flow(moved)
+        if count * scaled >= problem.last_time and (slowest == 0.0 or count * np.log(slowest) < -SETTLED):
+            return of_flow(problem.last_time)
         return Contours(
             first=descent_contour(scaled, count),
             second=descent_contour(scaled, count, between=False),
@@ -166,7 +160,7 @@ def predict_gradient_descent(
             time=scaled * count,
         )
 
-    found = _predict(equivalent, n_samples, available, penalty, steps, contours)
+    found = _predict(problem, steps, contours)
     return replace(found, critical_step_size=bound)
 
 
@@ -193,7 +187,7 @@ def _check(admissible: bool) -> None:
 def _prepared(features: Equivalent | Modes, n_samples: float) -> tuple[Equivalent, float]:
     """Return the equivalent, and the samples that a constant leaves."""
     equivalent = ModalEquivalent(modes=features) if isinstance(features, Modes) else features
-    available = float(n_samples) - _n_unpenalised(equivalent)
+    available = float(n_samples) - equivalent.n_unpenalised
     if available <= 0.0:
         raise InadmissibleProblem(
             f"n_samples must exceed 1 where an intercept is fitted, got {n_samples:g}", argument="n_samples"
@@ -201,78 +195,94 @@ def _prepared(features: Equivalent | Modes, n_samples: float) -> tuple[Equivalen
     return equivalent, available
 
 
-def _n_unpenalised(equivalent: Equivalent) -> int:
-    return int(
-        getattr(equivalent, "n_unpenalised", 0) or getattr(getattr(equivalent, "modes", None), "n_unpenalised", 0)
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Problem:
+    """What does not depend on the time.
+
+    Attributes:
+        equivalent: of the features.
+        available: samples that a constant leaves, ``share`` of all.
+        share: see ``available``.
+        penalty: of the available samples.
+        ridgeless: the point that a flow without a penalty ends at.
+        mean_eigenvalue: of the Gram matrix, its zeros left out.
+        last_time: after which nothing that double precision shows moves.
+    """
+
+    equivalent: Equivalent
+    available: float
+    share: float
+    penalty: float
+    ridgeless: Point
+    mean_eigenvalue: float
+    last_time: float
+
+    @classmethod
+    def of(cls, features: Equivalent | Modes, n_samples: float, penalty: float) -> "_Problem":
+        """Work it out."""
+        equivalent, available = _prepared(features, n_samples)
+        ridgeless = equivalent.solve(n_samples, 0.0)
+        mean_eigenvalue = trace_of(equivalent) / min(available, equivalent.rank)
+        return cls(
+            equivalent=equivalent,
+            available=available,
+            share=available / n_samples,
+            penalty=penalty * n_samples / available,
+            ridgeless=ridgeless,
+            mean_eigenvalue=mean_eigenvalue,
+            last_time=SETTLED / penalty if penalty > 0.0 else _last_time(ridgeless, n_samples, mean_eigenvalue),
+        )
 
 
-def _last_time(equivalent: Equivalent, n_samples: float, penalty: float) -> float:
-    """Return a time after which nothing that double precision shows moves."""
-    if penalty > 0.0:
-        return SETTLED / penalty
-    point = equivalent.solve(n_samples, 0.0)
-    if point.sample_margin > 0.0:
+def _last_time(ridgeless: Point, n_samples: float, mean_eigenvalue: float) -> float:
+    """Return a time after which nothing moves without a penalty."""
+    if ridgeless.sample_margin > 0.0:
         # No eigenvalue is far below kappa / sum of all kappa / s, with kappa = penalty n / (n - df).
-        return SETTLED * float(point.spread_per_ridge * n_samples / point.sample_margin)
-    # Near the threshold the smallest eigenvalue of the Gram matrix is kappa^2 / (4 scale); elsewhere it is larger.
-    ridge = float(point.outer_ridge)
-    scale = trace_of(equivalent) / min(n_samples, equivalent.rank)
-    return 4.0 * SETTLED * max(scale, ridge) / ridge**2 if ridge > 0.0 else np.inf
+        return SETTLED * float(ridgeless.spread_per_ridge * n_samples / ridgeless.sample_margin)
+    # Near the threshold the smallest eigenvalue of the Gram matrix is kappa^2 / (4 mean); elsewhere it is larger.
+    ridge = float(ridgeless.outer_ridge)
+    return 4.0 * SETTLED * max(mean_eigenvalue, ridge) / ridge**2 if ridge > 0.0 else np.inf
 
 
 def _predict(
-    equivalent: Equivalent,
-    n_samples: float,
-    available: float,
-    penalty: float,
-    times: npt.ArrayLike,
-    contours: Callable[[float], Contours | None],
+    problem: _Problem, times: npt.ArrayLike, contours: Callable[[float], Contours | None]
 ) -> GradientPrediction:
     values = np.atleast_1d(np.asarray(times, float))
     found = np.empty((values.size, len(Moments._fields)))
-    level = penalty * n_samples / available
+    start = EARLY / problem.mean_eigenvalue
+    n_modes = max(int(modes.eigenvalues.size) for modes in problem.equivalent.tables)
     waiting_scores: dict[int, Vector] = {}
-    start = EARLY * min(available, equivalent.rank) / trace_of(equivalent)
     waiting: list[tuple[int, Contours]] = []
     entries = 0
     for position, value in enumerate(values.tolist()):
         plan = contours(value)
         if plan is None:
-            found[position] = at_rest(equivalent)
+            found[position] = at_rest(problem.equivalent)
             continue
         waiting.append((position, plan))
-        entries += plan.size * _n_modes(equivalent)
+        entries += plan.size * n_modes
         if entries > ENTRIES:
-            _solve(found, waiting, equivalent, available, level)
+            _solve(found, waiting, problem)
             waiting, entries = [], 0
         if plan.time < start:
-            early = along(equivalent, available, level, [of_flow(start)])[0]
+            [early] = along(problem.equivalent, problem.available, problem.penalty, [of_flow(start)])
             waiting_scores[position] = early[FIRST_SCORE : FIRST_SCORE + len(SCORES)] * (plan.time / start) ** POWERS
     if waiting:
-        _solve(found, waiting, equivalent, available, level)
+        _solve(found, waiting, problem)
     for position, scores in waiting_scores.items():
         found[position, FIRST_SCORE : FIRST_SCORE + len(SCORES)] = scores
-    return _answer(equivalent, n_samples, available, found, scalar=np.ndim(times) == 0)
+    return _answer(problem, found, scalar=np.ndim(times) == 0)
 
 
-def _solve(
-    found: Vector, waiting: list[tuple[int, Contours]], equivalent: Equivalent, available: float, penalty: float
-) -> None:
+def _solve(found: Vector, waiting: list[tuple[int, Contours]], problem: _Problem) -> None:
     """Fill in the rows of the times that wait."""
-    found[[index for index, _ in waiting]] = along(equivalent, available, penalty, [plan for _, plan in waiting])
+    plans = [plan for _, plan in waiting]
+    rows = along(problem.equivalent, problem.available, problem.penalty, plans)
+    found[[position for position, _ in waiting]] = rows
 
 
-def _n_modes(equivalent: Equivalent) -> int:
-    tables = getattr(equivalent, "families", None) or (equivalent.modes,)  # type: ignore[attr-defined]
-    return max(int(modes.eigenvalues.size) for modes in tables)
-
-
-def _answer(
-    equivalent: Equivalent, n_samples: float, available: float, found: Vector, *, scalar: bool
-) -> GradientPrediction:
-    share = available / n_samples
-    point = equivalent.solve(n_samples, 0.0)
+def _answer(problem: _Problem, found: Vector, *, scalar: bool) -> GradientPrediction:
+    share, point = problem.share, problem.ridgeless
     noise = float(point.noise_variance)
     test, train, bias, norm, df1, *scores, error, nodes = found.T
     # A fitted constant errs too, by 1 / n of the errors it was averaged from.
@@ -286,7 +296,7 @@ def _answer(
         "bias": bias,
         "variance": np.maximum(excess - bias, 0.0),
         "estimator_norm_squared": norm,
-        "df1": df1 + _n_unpenalised(equivalent),
+        "df1": df1 + problem.equivalent.n_unpenalised,
         **dict(zip(SCORES, scores, strict=True)),
         "phase": np.full(test.shape, str(point.phase)),
         "status": np.where(settled, "converged", "not_converged"),
