@@ -1,6 +1,7 @@
 """What a learner is fitted on: the features of a training set, listed one by one or known by their inner products.
 
-Where a constant is fitted the features are centred first, and the read-out is that of centred features.
+Where a constant is fitted the features are centred first, and the read-out is that of centred features. Shapes are those of
+one training set; several side by side have leading axes, and each comes out as it would alone.
 """
 
 from collections.abc import Callable
@@ -10,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import array_api_compat
 
-CONDITION = 1e8
-"""Up to this condition number inner products are enough; beyond it the singular values of the features are used."""
+from simulation.arrays import dot, epsilon, is_all, is_any, times, transposed
+from simulation.linear_algebra import solve_shifted
 
 
 class Fit(NamedTuple):
@@ -31,7 +32,7 @@ class Fit(NamedTuple):
 
     def shifted(self, intercept: Any) -> "Fit":
         """Add a constant."""
-        return self._replace(intercept=self.intercept + intercept, scores=self.scores + intercept)
+        return self._replace(intercept=self.intercept + intercept, scores=self.scores + intercept[..., None])
 
 
 class Design(Protocol):
@@ -48,7 +49,7 @@ class Design(Protocol):
 
     @property
     def narrow(self) -> Any:
-        """Features in few directions."""
+        """Features in few directions; a direction that they do not span may be a column of zeros."""
 
     def expanded(self, coordinates: Any) -> Fit:
         """Turn a read-out of ``narrow``, shape ``(r,)``, back."""
@@ -83,69 +84,77 @@ class ListedFeatures:
         """Centre the features, shape ``(n, p)``, where a constant is fitted."""
         if not fit_intercept:
             return cls(features)
-        centre = array_api_compat.array_namespace(features).mean(features, axis=0)
-        return cls(features - centre, centre)
+        centre = array_api_compat.array_namespace(features).mean(features, axis=-2)
+        return cls(features - centre[..., None, :], centre)
 
     @property
     def narrow(self) -> Any:
         """The features; the triangle of their QR decomposition where they are more than the samples."""
-        if not self._is_wide:
-            return self.matrix
-        return array_api_compat.array_namespace(self.matrix).matrix_transpose(self._decomposed[1])
+        return transposed(self._decomposed[1]) if self._is_wide else self.matrix
 
     def expanded(self, coordinates: Any) -> Fit:
         """Turn a read-out of ``narrow`` back."""
-        return self._fit(self._decomposed[0] @ coordinates if self._is_wide else coordinates)
+        return self._fit(times(self._decomposed[0], coordinates) if self._is_wide else coordinates)
 
     def ridge(self, labels: Any, penalty: float) -> Fit:
         """Solve the smaller of the primal and the dual system, where the penalty keeps it well conditioned."""
-        if not self._is_resolved(penalty):
-            return self.filtered(labels, inverse_of_shifted(penalty), resolution=penalty)
-        if self._is_wide:
-            return self._fit(self._transposed @ self._dual.ridge(labels, penalty).readout)
-        xp = array_api_compat.array_namespace(self.matrix)
-        n_samples, n_features = self.matrix.shape
-        system = self._transposed @ self.matrix + n_samples * penalty * xp.eye(n_features)
-        return self._fit(_solved(system, self._transposed @ labels))
+
+        def readout(features: Any, gram: Any, targets: Any) -> Any:
+            shift = int(features.shape[-2]) * penalty
+            if _is_wide(features):
+                return times(transposed(features), solve_shifted(gram, shift, targets))
+            return solve_shifted(gram, shift, times(transposed(features), targets))
+
+        return self._resolved(labels, readout, inverse_of_shifted(penalty), penalty)
 
     def filtered(self, labels: Any, shrink: Callable[[Any], Any], *, resolution: float) -> Fit:
         """Filter the eigenvalues of the smaller Gram matrix, or singular values where it would blur the smallest."""
-        xp, n_samples = array_api_compat.array_namespace(self.matrix), int(self.matrix.shape[0])
-        if not self._is_resolved(resolution):
-            left, singular, right = xp.linalg.svd(self.matrix, full_matrices=False)
-            rounding = max(self.matrix.shape) * float(xp.finfo(self.matrix.dtype).eps) * singular[0]
-            singular = xp.where(singular > rounding, singular, xp.zeros_like(singular))
-            along = shrink(singular**2 / n_samples) * singular * (xp.matrix_transpose(left) @ labels)
-            return self._fit(xp.matrix_transpose(right) @ along / n_samples)
-        if self._is_wide:
-            return self._fit(self._transposed @ self._dual.filtered(labels, shrink, resolution=resolution).readout)
-        eigenvalues, vectors = xp.linalg.eigh(self._transposed @ self.matrix / n_samples)
-        factors = shrink(xp.where(eigenvalues > 0.0, eigenvalues, xp.zeros_like(eigenvalues)))
-        along = factors * (xp.matrix_transpose(vectors) @ (self._transposed @ labels))
-        return self._fit(vectors @ along / n_samples)
+
+        def readout(features: Any, gram: Any, targets: Any) -> Any:
+            xp, n_samples = array_api_compat.array_namespace(features), int(features.shape[-2])
+            eigenvalues, vectors = xp.linalg.eigh(gram / n_samples)
+            factors = shrink(xp.where(eigenvalues > 0.0, eigenvalues, xp.zeros_like(eigenvalues))) / n_samples
+            if _is_wide(features):
+                along = factors * times(transposed(vectors), targets)
+                return times(transposed(features), times(vectors, along))
+            along = factors * times(transposed(vectors), times(transposed(features), targets))
+            return times(vectors, along)
+
+        return self._resolved(labels, readout, shrink, resolution)
+
+    def _resolved(
+        self,
+        labels: Any,
+        readout: Callable[[Any, Any, Any], Any],
+        shrink: Callable[[Any], Any],
+        resolution: float,
+    ) -> Fit:
+        """Read out from the smaller Gram matrix, or by singular values where that is too blurred: each set on its own."""
+        xp, n_samples = array_api_compat.array_namespace(self.matrix), int(self.matrix.shape[-2])
+        gram = self.matrix @ transposed(self.matrix) if self._is_wide else transposed(self.matrix) @ self.matrix
+        resolved = n_samples * resolution > epsilon(gram) ** 0.5 * xp.linalg.trace(gram)
+        if is_all(resolved):
+            return self._fit(readout(self.matrix, gram, labels))
+        if not is_any(resolved):
+            return self._fit(by_singular_values(self.matrix, labels, shrink))
+        parts = [
+            readout(self.matrix[index, ...], gram[index, ...], labels[index, ...])
+            if is_all(resolved[index])
+            else by_singular_values(self.matrix[index, ...], labels[index, ...], shrink)
+            for index in range(int(self.matrix.shape[0]))
+        ]
+        return self._fit(xp.stack(parts))
 
     @property
     def _is_wide(self) -> bool:
-        return bool(self.matrix.shape[1] > self.matrix.shape[0])
-
-    @property
-    def _transposed(self) -> Any:
-        return array_api_compat.array_namespace(self.matrix).matrix_transpose(self.matrix)
-
-    @property
-    def _dual(self) -> "KernelMatrix":
-        return KernelMatrix(self.matrix @ self._transposed)
+        return _is_wide(self.matrix)
 
     @cached_property
     def _decomposed(self) -> Any:
-        return array_api_compat.array_namespace(self.matrix).linalg.qr(self._transposed)
-
-    def _is_resolved(self, resolution: float) -> bool:
-        xp = array_api_compat.array_namespace(self.matrix)
-        return int(self.matrix.shape[0]) * resolution * CONDITION > float(xp.sum(self.matrix * self.matrix))
+        return array_api_compat.array_namespace(self.matrix).linalg.qr(transposed(self.matrix))
 
     def _fit(self, readout: Any) -> Fit:
-        return Fit(readout, 0.0, self.matrix @ readout, readout @ readout)
+        return Fit(readout, 0.0 * readout[..., 0], times(self.matrix, readout), dot(readout, readout))
 
 
 @dataclass(frozen=True)
@@ -166,44 +175,67 @@ class KernelMatrix:
         if not fit_intercept:
             return cls(matrix)
         xp = array_api_compat.array_namespace(matrix)
-        centre = xp.mean(matrix, axis=0)
-        return cls(matrix - centre[:, None] - centre[None, :] + xp.mean(centre), centre)
+        centre = xp.mean(matrix, axis=-2)
+        level = xp.mean(centre, axis=-1)[..., None, None]
+        return cls(matrix - centre[..., :, None] - centre[..., None, :] + level, centre)
 
     @cached_property
     def narrow(self) -> Any:
-        """A square root: eigenvectors times roots of the eigenvalues, without those at rounding level."""
-        roots, vectors = self._roots
-        return vectors * roots
+        """A square root: eigenvectors times roots of the eigenvalues, those at rounding level taken for 0."""
+        roots, _, vectors = self._roots
+        return vectors * roots[..., None, :]
 
     def expanded(self, coordinates: Any) -> Fit:
         """Turn a read-out of ``narrow`` back."""
-        roots, vectors = self._roots
-        return Fit(vectors @ (coordinates / roots), 0.0, self.narrow @ coordinates, coordinates @ coordinates)
+        _, inverse_roots, vectors = self._roots
+        readout = times(vectors, coordinates * inverse_roots)
+        return Fit(readout, 0.0 * readout[..., 0], times(self.narrow, coordinates), dot(coordinates, coordinates))
 
     def ridge(self, labels: Any, penalty: float) -> Fit:
         """Solve the dual system, where the penalty keeps it well conditioned."""
-        xp = array_api_compat.array_namespace(self.matrix)
-        n_samples = int(self.matrix.shape[0])
-        if n_samples * penalty * CONDITION <= float(xp.linalg.trace(self.matrix)):
+        xp, n_samples = array_api_compat.array_namespace(self.matrix), int(self.matrix.shape[-1])
+        resolved = n_samples * penalty > epsilon(self.matrix) ** 0.5 * xp.linalg.trace(self.matrix)
+        if not is_any(resolved):
             return self.filtered(labels, inverse_of_shifted(penalty), resolution=penalty)
-        weights = _solved(self.matrix + n_samples * penalty * xp.eye(n_samples), labels)
-        scores = self.matrix @ weights
-        return Fit(weights, 0.0, scores, weights @ scores)
+        if not is_all(resolved):
+            each = range(int(self.matrix.shape[0]))
+            alone = [KernelMatrix(self.matrix[index, ...]).ridge(labels[index, ...], penalty) for index in each]
+            return Fit(*(xp.stack(parts) for parts in zip(*alone, strict=True)))
+        weights = solve_shifted(self.matrix, n_samples * penalty, labels)
+        scores = times(self.matrix, weights)
+        return Fit(weights, 0.0 * weights[..., 0], scores, dot(weights, scores))
 
     def filtered(self, labels: Any, shrink: Callable[[Any], Any], *, resolution: float) -> Fit:  # noqa: ARG002  all there is
         """Filter the eigenvalues."""
-        (roots, vectors), n_samples = self._roots, int(self.matrix.shape[0])
-        along = array_api_compat.array_namespace(vectors).matrix_transpose(vectors) @ labels
-        return self.expanded(shrink(roots**2 / n_samples) * roots * along / n_samples)
+        (roots, _, vectors), n_samples = self._roots, int(self.matrix.shape[-1])
+        return self.expanded(shrink(roots**2 / n_samples) * roots * times(transposed(vectors), labels) / n_samples)
 
     @cached_property
-    def _roots(self) -> tuple[Any, Any]:
+    def _roots(self) -> tuple[Any, Any, Any]:
+        """Roots of the eigenvalues, their inverses, 0 for those at rounding level, and the eigenvectors."""
         xp = array_api_compat.array_namespace(self.matrix)
         eigenvalues, vectors = xp.linalg.eigh(self.matrix)
-        count = int(eigenvalues.shape[0])
-        rounding = count * float(xp.finfo(self.matrix.dtype).eps) * float(eigenvalues[-1])
-        first = int(xp.sum(xp.astype(eigenvalues <= rounding, xp.int64)))
-        return xp.sqrt(eigenvalues[first:]), vectors[:, first:]
+        rounding = int(eigenvalues.shape[-1]) * epsilon(self.matrix) * eigenvalues[..., -1:]
+        kept, nothing = eigenvalues > rounding, xp.zeros_like(eigenvalues)
+        roots = xp.where(kept, xp.sqrt(xp.where(kept, eigenvalues, nothing)), nothing)
+        inverse_roots = xp.where(kept, 1.0 / xp.where(kept, roots, xp.ones_like(roots)), nothing)
+        return roots, inverse_roots, vectors
+
+
+def by_singular_values(features: Any, labels: Any, shrink: Callable[[Any], Any]) -> Any:
+    """Return ``shrink(X'X / n) X'y / n`` from the singular values of X, those at rounding level taken for 0.
+
+    Args:
+        features: X, shape ``(n, p)``.
+        labels: y, shape ``(n,)``.
+        shrink: of eigenvalues, elementwise.
+    """
+    xp, n_samples = array_api_compat.array_namespace(features), int(features.shape[-2])
+    left, singular, right = xp.linalg.svd(features, full_matrices=False)
+    rounding = max(features.shape[-2:]) * epsilon(features) * singular[..., :1]
+    singular = xp.where(singular > rounding, singular, xp.zeros_like(singular))
+    along = shrink(singular**2 / n_samples) * singular * times(transposed(left), labels)
+    return times(transposed(right), along / n_samples)
 
 
 def inverse_of_shifted(penalty: float) -> Callable[[Any], Any]:
@@ -218,6 +250,5 @@ def inverse_of_shifted(penalty: float) -> Callable[[Any], Any]:
     return shrink
 
 
-def _solved(system: Any, right_side: Any) -> Any:
-    xp = array_api_compat.array_namespace(system)
-    return xp.linalg.solve(system, right_side[:, None])[:, 0]
+def _is_wide(features: Any) -> bool:
+    return bool(features.shape[-1] > features.shape[-2])

@@ -1,26 +1,27 @@
-"""Features at finite size: maps of the inputs, drawn afresh in every replicate, written over the array API."""
+"""Features at finite size: maps of the inputs, drawn afresh in every replicate, written over the array API.
+
+Shapes are those of one replicate; several side by side have a leading axis.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import array_api_compat
-import numpy as np
-import numpy.typing as npt
 
 from simulation.activations import evaluate
+from simulation.arrays import times, transposed
+from simulation.devices import Streams
 from simulation.domains import nonnegative, positive, whole
 from theory.activations import Activation
 from theory.covariance import InadmissibleProblem
-
-Array = npt.NDArray[np.float64]
 
 
 class Features(Protocol):
     """A random map from inputs to features."""
 
-    def draw(self, generator: np.random.Generator, n_features: int) -> list[Array]:
-        """Draw the arrays that define the map on inputs of size ``n_features``."""
+    def draw(self, streams: Streams, n_features: int) -> list[Any]:
+        """Draw the arrays that define the map on inputs of size ``n_features``, a map for each stream."""
 
     def apply(self, weights: Sequence[Any], inputs: Any) -> Any:
         """Return the features, shape ``(n, N)``, of inputs of shape ``(n, d)``, in their namespace."""
@@ -35,7 +36,7 @@ def is_linear(features: object) -> bool:
 class LinearFeatures:
     """The inputs themselves."""
 
-    def draw(self, generator: np.random.Generator, n_features: int) -> list[Array]:  # noqa: ARG002  nothing is random
+    def draw(self, streams: Streams, n_features: int) -> list[Any]:  # noqa: ARG002  nothing is random
         """Return no arrays."""
         return []
 
@@ -61,18 +62,17 @@ class RandomProjection:
     def __post_init__(self) -> None:
         object.__setattr__(self, "width", whole("width", self.width))
 
-    def draw(self, generator: np.random.Generator, n_features: int) -> list[Array]:
+    def draw(self, streams: Streams, n_features: int) -> list[Any]:
         """Draw A."""
-        return [generator.standard_normal((self.width, n_features))]
+        return [streams.standard_normal((self.width, n_features))]
 
     def apply(self, weights: Sequence[Any], inputs: Any) -> Any:
         """Project."""
-        xp = array_api_compat.array_namespace(inputs)
-        return inputs @ xp.matrix_transpose(weights[0]) / self.width**0.5
+        return inputs @ transposed(weights[0]) / self.width**0.5
 
     def pull_back(self, weights: Sequence[Any], readout: Any) -> Any:
         """Return the weights on the inputs, shape ``(d,)``, that a read-out of shape ``(width,)`` amounts to."""
-        return readout @ weights[0] / self.width**0.5
+        return times(transposed(weights[0]), readout) / self.width**0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +94,16 @@ class RandomFourier:
         object.__setattr__(self, "frequencies", whole("frequencies", self.frequencies))
         positive("length_scale", self.length_scale)
 
-    def draw(self, generator: np.random.Generator, n_features: int) -> list[Array]:
+    def draw(self, streams: Streams, n_features: int) -> list[Any]:
         """Draw the frequencies, shape ``(frequencies, d)``."""
         deviation = 1.0 / (self.length_scale * n_features**0.5)
-        return [deviation * generator.standard_normal((self.frequencies, n_features))]
+        return [deviation * streams.standard_normal((self.frequencies, n_features))]
 
     def apply(self, weights: Sequence[Any], inputs: Any) -> Any:
         """Return cosines, then sines."""
         xp = array_api_compat.array_namespace(inputs)
-        phases = inputs @ xp.matrix_transpose(weights[0])
-        return xp.concat([xp.cos(phases), xp.sin(phases)], axis=1) / (2 * self.frequencies) ** 0.5
+        phases = inputs @ transposed(weights[0])
+        return xp.concat([xp.cos(phases), xp.sin(phases)], axis=-1) / (2 * self.frequencies) ** 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,21 +142,20 @@ class RandomFeatures:
         if not self.layers:
             raise InadmissibleProblem("random features need at least one layer", argument="layers")
 
-    def draw(self, generator: np.random.Generator, n_features: int) -> list[Array]:
+    def draw(self, streams: Streams, n_features: int) -> list[Any]:
         """Draw W, its scale included, and the biases of every layer in turn."""
         arrays = []
         below = n_features
         for layer in self.layers:
             deviation = (layer.weight_variance / below) ** 0.5
-            arrays.append(deviation * generator.standard_normal((layer.width, below)))
-            arrays.append(layer.bias_variance**0.5 * generator.standard_normal(layer.width))
+            arrays.append(deviation * streams.standard_normal((layer.width, below)))
+            arrays.append(layer.bias_variance**0.5 * streams.standard_normal((layer.width,)))
             below = layer.width
         return arrays
 
     def apply(self, weights: Sequence[Any], inputs: Any) -> Any:
         """Propagate the inputs through the layers."""
-        xp = array_api_compat.array_namespace(inputs)
         hidden = inputs
         for layer, matrix, biases in zip(self.layers, weights[::2], weights[1::2], strict=True):
-            hidden = evaluate(layer.activation, hidden @ xp.matrix_transpose(matrix) + biases)
+            hidden = evaluate(layer.activation, hidden @ transposed(matrix) + biases[..., None, :])
         return hidden / self.layers[-1].width ** 0.5

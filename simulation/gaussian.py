@@ -1,11 +1,13 @@
 """Gaussian inputs with a linear target, and a nonlinear part that stays out of reach."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from simulation.arrays import dot, like, times
+from simulation.devices import Streams
 from simulation.domains import nonnegative
 from theory.covariance import InadmissibleProblem
 
@@ -67,7 +69,7 @@ class GaussianRegime:
         """Number d of inputs."""
         return int(np.asarray(self.eigenvalues).size)
 
-    def target(self, generator: np.random.Generator) -> "GaussianTarget":  # noqa: ARG002  the same in every replicate
+    def target(self, streams: Streams) -> "GaussianTarget":  # noqa: ARG002  the same in every replicate
         """Return the target; by the symmetry of z nothing about it needs to be random."""
         eigenvalues, energies = np.asarray(self.eigenvalues), np.asarray(self.energies)
         return GaussianTarget(
@@ -87,13 +89,13 @@ class GaussianTarget:
     constant: float
     orthogonal_variance: float
 
-    def draw(self, generator: np.random.Generator, count: int) -> tuple[Array, Array]:
+    def draw(self, streams: Streams, count: int) -> tuple[Any, Any]:
         """Draw inputs and the target's values on them."""
-        standard = generator.standard_normal((count, self.deviations.size))
-        inputs = standard * self.deviations
-        values = self.constant + inputs @ self.weights
+        standard = streams.standard_normal((count, self.deviations.size))
+        inputs = standard * like(standard, self.deviations)
+        values = self.constant + times(inputs, like(standard, self.weights))
         if self.orthogonal_variance > 0.0:
             n_triples = self.deviations.size // 3
-            triples = np.prod(standard[:, : 3 * n_triples].reshape(count, n_triples, 3), axis=-1)
-            values = values + np.sqrt(self.orthogonal_variance / n_triples) * np.sum(triples, axis=-1)
+            first, second, third = (standard[..., start : 3 * n_triples : 3] for start in range(3))
+            values = values + (self.orthogonal_variance / n_triples) ** 0.5 * dot(first * second, third)
         return inputs, values

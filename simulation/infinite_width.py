@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from simulation.arrays import like, on_host
 from simulation.domains import nonnegative, positive
 from theory.activations import Activation, dual, dual_slopes
 from theory.covariance import InadmissibleProblem
@@ -59,12 +60,15 @@ class ConjugateKernel:
     def __post_init__(self) -> None:
         _some(self.layers)
 
-    def matrix(self, left: Array, right: Array | None = None, *, xp: Any = np) -> Any:
+    def matrix(self, left: Any, right: Any = None) -> Any:
         """Evaluate the kernel at every pair, on the host; see :class:`simulation.kernels.Kernel`."""
+        return _on_host(self._matrix, left, right)
+
+    def _matrix(self, left: Array, right: Array | None) -> Array:
         pairs = _Pairs.of_inputs(left, right)
         for layer in self.layers:
             pairs = pairs.before(layer).map(layer.activation, dual, layer.activation.mean_square)
-        return xp.asarray(pairs.covariance)
+        return pairs.covariance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +92,11 @@ class TangentKernel:
                     argument="activation",
                 )
 
-    def matrix(self, left: Array, right: Array | None = None, *, xp: Any = np) -> Any:
+    def matrix(self, left: Any, right: Any = None) -> Any:
         """Evaluate the kernel at every pair, on the host; see :class:`simulation.kernels.Kernel`."""
+        return _on_host(self._matrix, left, right)
+
+    def _matrix(self, left: Array, right: Array | None) -> Array:
         pairs = _Pairs.of_inputs(left, right)
         tangents = np.zeros_like(pairs.covariance)
         for layer, following in zip(self.layers, [*self.layers[1:], self.layers[-1]], strict=True):
@@ -98,7 +105,16 @@ class TangentKernel:
             slopes = pairs.map(layer.activation, dual_slopes, layer.activation.mean_square_slope).covariance
             tangents = following.weight_variance * slopes * tangents
             pairs = pairs.map(layer.activation, dual, layer.activation.mean_square)
-        return xp.asarray(tangents + pairs.before(self.layers[-1]).covariance)
+        return tangents + pairs.before(self.layers[-1]).covariance
+
+
+def _on_host(matrix: Callable[[Array, Array | None], Array], left: Any, right: Any) -> Any:
+    """Evaluate a kernel of one replicate after the other, and put the matrices where the inputs are."""
+    rows = on_host(left)
+    columns = None if right is None else on_host(right)
+    places = list(np.ndindex(rows.shape[:-2]))
+    found = [matrix(rows[place], None if columns is None else columns[place]) for place in places]
+    return like(left, np.reshape(found, (*rows.shape[:-2], *found[0].shape)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,25 +3,22 @@
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
+import array_api_compat
 
+from simulation.arrays import dot, transposed
 from simulation.domains import nonnegative, positive, whole
-
-Array = npt.NDArray[np.float64]
 
 
 @runtime_checkable
 class Kernel(Protocol):
     """A positive semidefinite function of two inputs."""
 
-    def matrix(self, left: Array, right: Array | None = None, *, xp: Any = np) -> Any:
+    def matrix(self, left: Any, right: Any = None) -> Any:
         """Evaluate the kernel at every pair.
 
         Args:
-            left: inputs, shape ``(m, d)``, on the host.
+            left: inputs, shape ``(m, d)``, of any array API namespace; leading axes are of replicates side by side.
             right: inputs, shape ``(n, d)``; None for ``left`` again, whose diagonal is then that of equal inputs exactly.
-            xp: array namespace of the answer, that of :mod:`array_api_compat` for a library with names of its own.
 
         Returns:
             Shape ``(m, n)``.
@@ -37,9 +34,9 @@ class Rbf:
     def __post_init__(self) -> None:
         positive("length_scale", self.length_scale)
 
-    def matrix(self, left: Array, right: Array | None = None, *, xp: Any = np) -> Any:
+    def matrix(self, left: Any, right: Any = None) -> Any:
         """Evaluate the kernel at every pair."""
-        return xp.exp(_squared_distances(left, right, xp) * (-0.5 / self.length_scale**2))
+        return _xp(left).exp(_squared_distances(left, right) * (-0.5 / self.length_scale**2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +48,9 @@ class Laplace:
     def __post_init__(self) -> None:
         positive("length_scale", self.length_scale)
 
-    def matrix(self, left: Array, right: Array | None = None, *, xp: Any = np) -> Any:
+    def matrix(self, left: Any, right: Any = None) -> Any:
         """Evaluate the kernel at every pair."""
-        return xp.exp(xp.sqrt(_squared_distances(left, right, xp)) * (-1.0 / self.length_scale))
+        return _xp(left).exp(_squared_distances(left, right) ** 0.5 * (-1.0 / self.length_scale))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +64,9 @@ class Polynomial:
         object.__setattr__(self, "degree", whole("degree", self.degree))
         nonnegative("offset", self.offset)
 
-    def matrix(self, left: Array, right: Array | None = None, *, xp: Any = np) -> Any:
+    def matrix(self, left: Any, right: Any = None) -> Any:
         """Evaluate the kernel at every pair."""
-        return (_inner_products(left, right, xp) + self.offset) ** self.degree
+        return (_inner_products(left, right) + self.offset) ** self.degree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,25 +78,26 @@ class Exponential:
     def __post_init__(self) -> None:
         positive("rate", self.rate)
 
-    def matrix(self, left: Array, right: Array | None = None, *, xp: Any = np) -> Any:
+    def matrix(self, left: Any, right: Any = None) -> Any:
         """Evaluate the kernel at every pair."""
-        return xp.exp(_inner_products(left, right, xp) * self.rate)
+        return _xp(left).exp(_inner_products(left, right) * self.rate)
 
 
-def _inner_products(left: Array, right: Array | None, xp: Any) -> Any:
+def _inner_products(left: Any, right: Any) -> Any:
     """x.x'/d."""
-    rows = xp.asarray(left)
-    columns = rows if right is None else xp.asarray(right)
-    return rows @ xp.matrix_transpose(columns) / left.shape[1]
+    return left @ transposed(left if right is None else right) / left.shape[-1]
 
 
-def _squared_distances(left: Array, right: Array | None, xp: Any) -> Any:
+def _squared_distances(left: Any, right: Any) -> Any:
     """||x - x'||^2 / d, without the rounding of a difference where an input meets itself: laplace takes its root."""
-    rows = xp.asarray(left)
-    columns = rows if right is None else xp.asarray(right)
-    size = left.shape[1]
-    sums = xp.sum(rows * rows, axis=1)[:, None] + xp.sum(columns * columns, axis=1)[None, :]
-    squares = sums / size - 2.0 * _inner_products(left, right, xp)
+    xp, size = _xp(left), left.shape[-1]
+    rows = dot(left, left)
+    columns = rows if right is None else dot(right, right)
+    squares = (rows[..., :, None] + columns[..., None, :]) / size - 2.0 * _inner_products(left, right)
     if right is None:
-        squares = squares * (1.0 - xp.eye(left.shape[0], dtype=squares.dtype))
+        squares = squares * (1.0 - xp.eye(left.shape[-2], dtype=squares.dtype))
     return xp.where(squares > 0.0, squares, xp.zeros_like(squares))
+
+
+def _xp(array: Any) -> Any:
+    return array_api_compat.array_namespace(array)

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, log
+from math import inf
 from typing import Any, ClassVar, Protocol
 
 import array_api_compat
 
 from simulation import losses
+from simulation.arrays import dot, times, transposed
 from simulation.designs import Design, Fit, ListedFeatures
 from simulation.domains import nonnegative, positive, whole
 from simulation.hinge import minimise_hinge
+from simulation.linear_algebra import solve_positive
 from simulation.logistic import minimise_logistic
+from simulation.margins import blank
 
 SMALL_PENALTY = 1e-9
 """In units of the mean variance of a feature."""
@@ -51,7 +54,7 @@ def fit(learner: Learner, features: Any, labels: Any, *, fit_intercept: bool) ->
 
 def beside_raw_features(fitted: Fit, design: Design) -> Any:
     """Return the intercept beside features that are not centred."""
-    return fitted.intercept if design.centre is None else fitted.intercept - design.centre @ fitted.readout
+    return fitted.intercept if design.centre is None else fitted.intercept - dot(design.centre, fitted.readout)
 
 
 class _OnCentredLabels:
@@ -64,8 +67,8 @@ class _OnCentredLabels:
         """Train on labels of shape ``(n,)``."""
         if design.centre is None:
             return self._fit(design, labels)
-        level = array_api_compat.array_namespace(labels).mean(labels)
-        return self._fit(design, labels - level).shifted(level)
+        level = array_api_compat.array_namespace(labels).mean(labels, axis=-1)
+        return self._fit(design, labels - level[..., None]).shifted(level)
 
     def _fit(self, design: Design, labels: Any) -> Fit:
         raise NotImplementedError
@@ -208,19 +211,26 @@ class DiscriminantAnalysis:
         """Train on labels +-1 of shape ``(n,)``."""
         features = design.narrow
         xp = _xp(features)
-        n_samples, n_features = features.shape
-        n_positive = int(xp.sum(xp.astype(labels > 0.0, xp.int64)))
-        if not 0 < n_positive < n_samples or n_samples < 3:
-            return design.expanded(features[0, :] * xp.nan).shifted(xp.nan)
-        total, difference = xp.sum(features, axis=0), labels @ features
-        high, low = (total + difference) / (2 * n_positive), (total - difference) / (2 * (n_samples - n_positive))
-        within = features - xp.where((labels > 0.0)[:, None], high, low)
-        pooled = xp.matrix_transpose(within) @ within / (n_samples - 2)
+        n_samples, n_features = features.shape[-2:]
+        is_positive = xp.astype(labels > 0.0, features.dtype)
+        n_positive = xp.sum(is_positive, axis=-1)
+        n_negative = n_samples - n_positive
+        admissible = (n_positive > 0.0) & (n_negative > 0.0) & (n_samples > 2)
+        undefined = xp.where(admissible, 0.0 * n_positive, xp.nan + n_positive)
+        total, difference = xp.sum(features, axis=-2), times(transposed(features), labels)
+        high = (total + difference) / _at_least_one(2.0 * n_positive)[..., None]
+        low = (total - difference) / _at_least_one(2.0 * n_negative)[..., None]
+        within = features - xp.where((labels > 0.0)[..., None], high[..., None, :], low[..., None, :])
+        pooled = transposed(within) @ within / max(n_samples - 2, 1)
         singular = n_features > n_samples - 2
-        penalty = self.penalty or singular * SMALL_PENALTY * float(xp.linalg.trace(pooled)) / n_features
-        coordinates = xp.linalg.solve(pooled + penalty * xp.eye(n_features), (high - low)[:, None])[:, 0]
-        threshold = log(n_positive / (n_samples - n_positive)) - 0.5 * float(coordinates @ (high + low))
-        return design.expanded(coordinates).shifted(threshold)
+        trace = xp.linalg.trace(pooled)
+        penalty = self.penalty + (SMALL_PENALTY * trace / n_features if singular and not self.penalty else 0.0 * trace)
+        # A direction that no sample has is a row of zeros, and any number there serves.
+        system = pooled + xp.eye(n_features, dtype=pooled.dtype) * (penalty[..., None] + blank(features))[..., None, :]
+        coordinates = solve_positive(system, (high - low)[..., None])[..., 0]
+        odds = xp.log(_at_least_one(n_positive) / _at_least_one(n_negative))
+        threshold = odds - 0.5 * dot(coordinates, high + low) + undefined
+        return design.expanded(coordinates + undefined[..., None]).shifted(threshold)
 
 
 def _resolution(penalty: float, time: float) -> float:
@@ -232,6 +242,10 @@ def _per_rate(distance: Any, rates: Any, *, at_zero: float) -> Any:
     xp = _xp(rates)
     moving = rates > 0.0
     return xp.where(moving, distance / xp.where(moving, rates, xp.ones_like(rates)), at_zero + 0.0 * rates)
+
+
+def _at_least_one(count: Any) -> Any:
+    return _xp(count).where(count > 1.0, count, _xp(count).ones_like(count))
 
 
 def _xp(array: Any) -> Any:

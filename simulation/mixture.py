@@ -7,6 +7,8 @@ import array_api_compat
 import numpy as np
 import numpy.typing as npt
 
+from simulation.arrays import like, on_host
+from simulation.devices import Streams
 from simulation.domains import nonnegative
 from simulation.scores import ScoreLaw
 from theory.covariance import InadmissibleProblem
@@ -58,12 +60,13 @@ class MixtureRegime:
         """Number d of inputs."""
         return int(np.asarray(self.eigenvalues).size)
 
-    def target(self, generator: np.random.Generator) -> "MixtureTarget":
+    def target(self, streams: Streams) -> "MixtureTarget":
         """Draw the signs of the mean."""
-        signs = generator.choice([-1.0, 1.0], self.n_features)
+        chances = streams.random((self.n_features,))
+        mean = like(chances, np.sqrt(self.mean_shares))
         return MixtureTarget(
             variances=np.asarray(self.eigenvalues),
-            mean=signs * np.sqrt(self.mean_shares),
+            mean=array_api_compat.array_namespace(mean).where(chances < 0.5, mean, -mean),
             positive_fraction=self.positive_fraction,
         )
 
@@ -79,20 +82,21 @@ class MixtureTarget:
     """
 
     variances: Array
-    mean: Array
+    mean: Any
     positive_fraction: float
 
-    def draw(self, generator: np.random.Generator, count: int) -> tuple[Array, Array]:
+    def draw(self, streams: Streams, count: int) -> tuple[Any, Any]:
         """Draw inputs, and whether each belongs to the positive class: 1 or 0."""
-        is_positive = (generator.random(count) < self.positive_fraction).astype(float)
-        noise = np.sqrt(self.variances) * generator.standard_normal((count, self.mean.size))
-        return (2.0 * is_positive - 1.0)[:, None] * self.mean + noise, is_positive
+        chances = streams.random((count,))
+        is_positive = array_api_compat.array_namespace(chances).astype(chances < self.positive_fraction, chances.dtype)
+        normal = streams.standard_normal((count, self.variances.size))
+        noise = normal * like(normal, np.sqrt(self.variances))
+        return (2.0 * is_positive - 1.0)[..., None] * self.mean[..., None, :] + noise, is_positive
 
-    def score_laws(self, weights: Any) -> list[ScoreLaw]:
+    def score_laws(self, weights: Array, replicate: tuple[int, ...] = ()) -> list[ScoreLaw]:
         """Return the law of ``weights . x`` in each class."""
-        xp = array_api_compat.array_namespace(weights)
-        margin = float(weights @ xp.asarray(self.mean))
-        deviation = float((weights * weights) @ xp.asarray(self.variances)) ** 0.5
+        margin = float(weights @ on_host(self.mean)[replicate])
+        deviation = float((weights * weights) @ self.variances) ** 0.5
         return [
             ScoreLaw(self.positive_fraction, margin, deviation, np.ones_like),
             ScoreLaw(1.0 - self.positive_fraction, -margin, deviation, np.zeros_like),

@@ -1,16 +1,18 @@
 """One-pass SGD of linear regression on any features: many replicates side by side, a fresh sample a step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import array_api_compat
 import numpy as np
 import numpy.typing as npt
 
+from simulation.arrays import dot, like, on_host, times, transposed
+from simulation.batches import in_batches
+from simulation.devices import HOST, Device, Streams
 from simulation.domains import positive, whole
-from simulation.features import Features, LinearFeatures
+from simulation.features import Features, LinearFeatures, is_linear
 from theory.covariance import InadmissibleProblem
 
 Array = npt.NDArray[np.float64]
@@ -20,8 +22,6 @@ N_TEST = 1000
 DRAWN_TOGETHER = 256
 """Samples that a replicate draws at once: part of its stream, and the same whatever the replicates beside it."""
 LINEAR = LinearFeatures()
-ENTRIES = 8_000_000
-"""Numbers that are drawn at once for all replicates that are trained together."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,12 +83,12 @@ def simulate_online(
     seed: int,
     first_replicate: int = 0,
     n_test: int = N_TEST,
-    xp: Any = np,
+    device: Device = HOST,
 ) -> OnlineSamples:
     """Draw, train and measure ``replicates`` independent runs, each with features and a target of its own.
 
-    Replicate r has its own random streams, keyed by ``(seed, r)`` and drawn by NumPy whatever the namespace: it comes out the
-    same alone or among others, and at a number of samples whether or not the run goes on from there.
+    Streams, replicates and devices are those of :func:`simulation.replicates.simulate`; a replicate also comes out the same
+    at a number of samples whether or not the run goes on from there.
 
     Args:
         problem: what to draw and how to train.
@@ -97,21 +97,21 @@ def simulate_online(
         first_replicate: number of the first one, to carry on where an earlier call stopped.
         n_test: fresh inputs a replicate measures the excess risk on where the features are not linear; where they are, it is
             exact.
-        xp: array namespace that does the arithmetic: NumPy, CuPy, or another that follows the array API standard.
+        device: that does the work.
     """
-    xp = array_api_compat.array_namespace(xp.zeros(1))
-    times = checkpoints(problem.n_samples)
-    pieces = [
-        _run(problem, seed, numbers, times, n_test, xp)
-        for numbers in groups(first_replicate, replicates, problem.regime.n_features)
-    ]
-    shape = (0, len(times), 2)
-    rows = np.concatenate([np.empty(shape), *pieces])
-    rows = rows if np.ndim(problem.n_samples) else rows[:, 0]
+    measured_at = checkpoints(problem.n_samples)
+
+    def run(numbers: Sequence[int]) -> dict[str, Array]:
+        return _run(problem, seed, numbers, measured_at, n_test, device)
+
+    found = in_batches(run, first=first_replicate, count=replicates, device=device)
+    excess, norms = (
+        found.get(name, np.empty((0, len(measured_at)))) for name in ("excess_risk", "estimator_norm_squared")
+    )
+    if np.ndim(problem.n_samples) == 0:
+        excess, norms = excess[:, 0], norms[:, 0]
     return OnlineSamples(
-        test_error=rows[..., 0] + problem.regime.noise_variance,
-        excess_risk=rows[..., 0],
-        estimator_norm_squared=rows[..., 1],
+        test_error=excess + problem.regime.noise_variance, excess_risk=excess, estimator_norm_squared=norms
     )
 
 
@@ -121,80 +121,59 @@ def checkpoints(n_samples: int | Sequence[int]) -> list[int]:
     Raises:
         InadmissibleProblem: one is not whole and at least 0, or they do not ascend.
     """
-    times = [whole("n_samples", float(count), least=0) for count in np.atleast_1d(np.asarray(n_samples)).tolist()]
-    if any(later <= earlier for earlier, later in pairwise(times)):
-        raise InadmissibleProblem(f"n_samples must ascend, got {times!r}", argument="n_samples")
-    return times
+    measured_at = [whole("n_samples", float(count), least=0) for count in np.atleast_1d(np.asarray(n_samples)).tolist()]
+    if any(later <= earlier for earlier, later in pairwise(measured_at)):
+        raise InadmissibleProblem(f"n_samples must ascend, got {measured_at!r}", argument="n_samples")
+    return measured_at
 
 
-def groups(first: int, replicates: int, n_features: int) -> Iterator[range]:
-    """Cut replicates into groups that are trained together."""
-    together = max(1, ENTRIES // (DRAWN_TOGETHER * n_features))
-    for start in range(first, first + replicates, together):
-        yield range(start, min(start + together, first + replicates))
-
-
-def stream(seed: int, replicate: int, *purpose: int) -> np.random.Generator:
-    """Return a replicate's own generator; one for every purpose."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(replicate, *purpose))))
-
-
-def _run(problem: OnlineRegression, seed: int, numbers: range, times: list[int], n_test: int, xp: Any) -> Array:
-    """Train a group of replicates; return excess risks and squared norms, shape ``(group, times, 2)``."""
+def _run(
+    problem: OnlineRegression, seed: int, numbers: Sequence[int], measured_at: list[int], n_test: int, device: Device
+) -> dict[str, Array]:
+    """Train replicates side by side; what they measured has shape ``(replicates, times)``."""
     regime, features = problem.regime, problem.features
-    generators = [stream(seed, number) for number in numbers]
-    targets = [regime.target(generator) for generator in generators]
-    weights = [[xp.asarray(array) for array in features.draw(generator, regime.n_features)] for generator in generators]
+    streams = device.streams(seed, numbers)
+    target = regime.target(streams)
+    weights = features.draw(streams, regime.n_features)
     noise = float(regime.noise_variance) ** 0.5
-    theta, tail = None, xp.zeros(len(numbers), dtype=xp.float64)
+    theta = tail = None
     rate = float(problem.step_size) / problem.batch_size
-    measured: list[Array] = []
+    risks: list[Array] = []
+    norms: list[Array] = []
     done, width = 0, problem.batch_size
     while True:
         # Batches never straddle two draws: as many whole ones as fit.
         drawn = max(DRAWN_TOGETHER // width, 1) * width
-        pairs = [target.draw(generator, drawn) for target, generator in zip(targets, generators, strict=True)]
-        errors = [noise * generator.standard_normal(drawn) for generator in generators]
-        inputs = xp.stack([features.apply(own, xp.asarray(pair[0])) for own, pair in zip(weights, pairs, strict=True)])
-        labels = xp.asarray(np.stack([pair[1] + error for pair, error in zip(pairs, errors, strict=True)]))
+        raw, values = target.draw(streams, drawn)
+        inputs = features.apply(weights, raw)
+        labels = values + noise * streams.standard_normal((drawn,))
         if theta is None:
-            theta = xp.zeros_like(inputs[:, 0, :])
+            theta, tail = 0.0 * inputs[..., 0, :], 0.0 * labels[..., 0]
         for start in range(0, drawn, width):
-            if done == times[len(measured)]:
-                risks = _excess(problem, seed, numbers, targets, weights, theta, done, n_test, xp)
-                measured.append(np.stack([risks, np.asarray(xp.vecdot(theta, theta) + tail)], axis=-1))
-                if len(measured) == len(times):
-                    return np.stack(measured, axis=1)
-            batch = inputs[:, start : start + width, :]
-            residuals = xp.vecdot(batch, theta[:, None, :]) - labels[:, start : start + width]
-            theta = theta - rate * xp.sum(residuals[:, :, None] * batch, axis=1)
+            if done == measured_at[len(risks)]:
+                fresh = device.streams(seed, numbers, done)
+                risks.append(on_host(_excess(problem, target, weights, theta, fresh, n_test)))
+                norms.append(on_host(dot(theta, theta) + tail))
+                if len(risks) == len(measured_at):
+                    return {
+                        "excess_risk": np.stack(risks, axis=-1),
+                        "estimator_norm_squared": np.stack(norms, axis=-1),
+                    }
+            batch = inputs[..., start : start + width, :]
+            residuals = dot(batch, theta[..., None, :]) - labels[..., start : start + width]
+            theta = theta - rate * times(transposed(batch), residuals)
             # Directions of vanishing variance, of which every sample has its own.
-            tail = tail + rate * rate * float(regime.tail_trace) * xp.sum(residuals * residuals, axis=1)
+            tail = tail + rate * rate * float(regime.tail_trace) * dot(residuals, residuals)
             done += width
 
 
-def _excess(
-    problem: OnlineRegression,
-    seed: int,
-    numbers: range,
-    targets: list[Any],
-    weights: list[list[Any]],
-    theta: Any,
-    done: int,
-    n_test: int,
-    xp: Any,
-) -> Array:
+def _excess(problem: OnlineRegression, target: Any, weights: list[Any], theta: Any, fresh: Streams, n_test: int) -> Any:
     """Measure the excess risks: exactly where features are linear in Gaussian inputs, on fresh inputs elsewhere."""
-    found = []
     features: Any = problem.features
-    for position, (number, target, own) in enumerate(zip(numbers, targets, weights, strict=True)):
-        readout = theta[position, :]
-        if hasattr(features, "pull_back") and target.weights is not None:
-            missed = features.pull_back(own, readout) - xp.asarray(target.weights)
-            linear = xp.vecdot(xp.asarray(np.asarray(problem.regime.eigenvalues)), missed * missed)
-            found.append(float(linear) + target.constant**2 + target.orthogonal_variance)
-        else:
-            inputs, values = target.draw(stream(seed, number, done), n_test)
-            missed = features.apply(own, xp.asarray(inputs)) @ readout - xp.asarray(values)
-            found.append(float(xp.mean(missed * missed)))
-    return np.array(found)
+    if is_linear(features) and target.weights is not None:
+        missed = features.pull_back(weights, theta) - like(theta, target.weights)
+        linear = dot(like(missed, problem.regime.eigenvalues), missed * missed)
+        return linear + target.constant**2 + target.orthogonal_variance
+    inputs, values = target.draw(fresh, n_test)
+    missed = times(features.apply(weights, inputs), theta) - values
+    return dot(missed, missed) / n_test

@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from simulation.activations import evaluate
+from simulation.arrays import dot, like, on_host, transposed
+from simulation.batches import in_batches
+from simulation.devices import HOST, Device, Streams
 from simulation.domains import nonnegative, positive
-from simulation.online import DRAWN_TOGETHER, checkpoints, groups, stream
+from simulation.online import DRAWN_TOGETHER, checkpoints
 from simulation.slopes import slope
 from theory.activations import Activation
 from theory.covariance import InadmissibleProblem
@@ -156,77 +159,81 @@ def simulate_online_network(
     seed: int,
     first_replicate: int = 0,
     n_test: int = N_TEST,
-    xp: Any = np,
+    device: Device = HOST,
 ) -> NetworkSamples:
     """Draw, train and measure ``replicates`` independent runs.
 
-    Streams, replicates and namespaces are those of :func:`simulation.online.simulate_online`. The excess risk is measured on
+    Streams, replicates and devices are those of :func:`simulation.online.simulate_online`. The excess risk is measured on
     ``n_test`` fresh draws of the pre-activations, which are Gaussian with the covariance that the weights give them.
     """
-    xp = array_api_compat.array_namespace(xp.zeros(1))
-    times = checkpoints(problem.n_samples)
-    d = int(np.asarray(problem.eigenvalues).size)
-    runs = [_run(problem, seed, numbers, times, n_test, xp) for numbers in groups(first_replicate, replicates, d)]
+    measured_at = checkpoints(problem.n_samples)
+
+    def run(numbers: Sequence[int]) -> dict[str, Array]:
+        return _run(problem, seed, numbers, measured_at, n_test, device)
+
+    found = in_batches(run, first=first_replicate, count=replicates, device=device)
     count, taught = np.asarray(problem.overlaps).shape
-    empty = [np.empty((0, len(times), *shape)) for shape in ((), (count, count), (count, taught), (count,), (count,))]
-    joined = [np.concatenate(pieces) for pieces in zip(empty, *runs, strict=True)]
-    one_time = np.ndim(problem.n_samples) == 0
-    excess, own, shared, norms, readout = (values[:, 0] if one_time else values for values in joined)
-    return NetworkSamples(
-        test_error=excess + problem.noise_variance,
-        excess_risk=excess,
-        self_overlaps=own,
-        overlaps=shared,
-        norms_squared=norms,
-        readout=readout,
-    )
+    shapes = {
+        "excess_risk": (),
+        "self_overlaps": (count, count),
+        "overlaps": (count, taught),
+        "norms_squared": (count,),
+        "readout": (count,),
+    }
+    found = found or {name: np.empty((0, len(measured_at), *shape)) for name, shape in shapes.items()}
+    if np.ndim(problem.n_samples) == 0:
+        found = {name: values[:, 0] for name, values in found.items()}
+    return NetworkSamples(test_error=found["excess_risk"] + problem.noise_variance, **found)
 
 
-def _run(problem: OnlineNetwork, seed: int, numbers: range, times: list[int], n_test: int, xp: Any) -> list[Array]:
-    """Train a group of replicates; return what was measured, group and times first."""
-    generators = [stream(seed, number) for number in numbers]
-    drawn = [draw_weights(problem, generator) for generator in generators]
-    w, taught = (xp.asarray(np.stack(weights)) for weights in zip(*drawn, strict=True))
-    v = xp.asarray(np.tile(np.asarray(problem.readout), (len(numbers), 1)))
-    v_teacher = xp.asarray(np.asarray(problem.teacher_readout))
+def _run(
+    problem: OnlineNetwork, seed: int, numbers: Sequence[int], measured_at: list[int], n_test: int, device: Device
+) -> dict[str, Array]:
+    """Train replicates side by side; what they measured has them, then the times, as first axes."""
+    streams = device.streams(seed, numbers)
+    w, taught = draw_weights(problem, streams)
+    v = 0.0 * w[..., 0] + like(w, problem.readout)
+    v_teacher = like(w, problem.teacher_readout)
     phi, scale, noise = problem.activation, problem.input_scale, problem.noise_variance**0.5
-    deviations = np.sqrt(np.asarray(problem.eigenvalues))
-    measured: list[tuple[Array, ...]] = []
+    deviations = like(w, np.sqrt(np.asarray(problem.eigenvalues)))
+    measured: list[dict[str, Array]] = []
     done = 0
     while True:
-        standard = np.stack([generator.standard_normal((DRAWN_TOGETHER, deviations.size)) for generator in generators])
-        errors = np.stack([noise * generator.standard_normal(DRAWN_TOGETHER) for generator in generators])
-        inputs = xp.asarray(standard * deviations)
-        fields = scale * (inputs @ xp.matrix_transpose(taught))
-        labels = xp.vecdot(evaluate(problem.teacher_activation, fields), v_teacher) + xp.asarray(errors)
+        inputs = streams.standard_normal((DRAWN_TOGETHER, int(deviations.shape[0]))) * deviations
+        fields = scale * (inputs @ transposed(taught))
+        errors = noise * streams.standard_normal((DRAWN_TOGETHER,))
+        labels = dot(evaluate(problem.teacher_activation, fields), v_teacher) + errors
         for step in range(DRAWN_TOGETHER):
-            if done == times[len(measured)]:
-                measured.append(_measured(problem, seed, numbers, (w, v, taught, v_teacher), done, n_test, xp))
-                if len(measured) == len(times):
-                    return [np.stack(values, axis=1) for values in zip(*measured, strict=True)]
-            x = inputs[:, step, :][:, None, :]
-            u = scale * xp.vecdot(w, x)
+            if done == measured_at[len(measured)]:
+                fresh = device.streams(seed, numbers, done)
+                measured.append(_measured(problem, (w, v, taught, v_teacher), deviations, fresh, n_test))
+                if len(measured) == len(measured_at):
+                    return {name: np.stack([one[name] for one in measured], axis=1) for name in measured[0]}
+            x = inputs[..., step, :][..., None, :]
+            u = scale * dot(w, x)
             hidden = evaluate(phi, u)
-            residual = (xp.vecdot(v, hidden) - labels[:, step])[:, None]
+            residual = (dot(v, hidden) - labels[..., step])[..., None]
             pull = residual * v * slope(phi, u)
-            w = w - (problem.step_size * scale * pull)[:, :, None] * x
+            w = w - (problem.step_size * scale * pull)[..., None] * x
             v = v - problem.readout_step_size * residual * hidden
             done += 1
 
 
-def draw_weights(problem: OnlineNetwork, generator: np.random.Generator) -> tuple[Array, Array]:
+def draw_weights(problem: OnlineNetwork, streams: Streams) -> tuple[Any, Any]:
     """Draw weights of student and teacher with the overlaps asked for, shapes ``(K, d)`` and ``(M, d)``."""
     d = int(np.asarray(problem.eigenvalues).size)
     count, taught = np.asarray(problem.overlaps).shape
+    rest = streams.standard_normal((d, count))
+    xp = array_api_compat.array_namespace(rest)
     if problem.teacher_weights is None:
-        frame = np.linalg.qr(generator.standard_normal((d, taught)))[0]
-        teacher = _root(np.asarray(problem.teacher_overlaps)) @ frame.T
+        frame = xp.linalg.qr(streams.standard_normal((d, taught)))[0]
+        teacher = like(rest, _root(np.asarray(problem.teacher_overlaps))) @ transposed(frame)
     else:
-        teacher = np.asarray(problem.teacher_weights)
-    along = np.linalg.qr(teacher.T)[0]
-    rest = generator.standard_normal((d, count))
-    other = np.linalg.qr(rest - along @ (along.T @ rest))[0]
-    return problem.shared_part @ teacher + _root(problem.own_part) @ other.T, teacher
+        teacher = like(rest, problem.teacher_weights)
+    along = xp.linalg.qr(transposed(teacher))[0]
+    other = xp.linalg.qr(rest - along @ (transposed(along) @ rest))[0]
+    own = like(rest, _root(problem.own_part)) @ transposed(other)
+    return like(rest, problem.shared_part) @ teacher + own, teacher
 
 
 def _root(overlaps: Array) -> Array:
@@ -241,24 +248,24 @@ def _root(overlaps: Array) -> Array:
 
 
 def _measured(
-    problem: OnlineNetwork, seed: int, numbers: range, network: tuple[Any, ...], done: int, n_test: int, xp: Any
-) -> tuple[Array, ...]:
+    problem: OnlineNetwork, network: tuple[Any, ...], deviations: Any, fresh: Streams, n_test: int
+) -> dict[str, Array]:
     """Measure on fresh pre-activations ``R' z``, with R the triangular factor of the weights beside the inputs' deviations."""
     w, v, taught, v_teacher = network
-    count, total = int(w.shape[1]), int(w.shape[1] + taught.shape[1])
-    deviations = xp.asarray(np.sqrt(np.asarray(problem.eigenvalues)))
-    stacked = problem.input_scale * xp.concat([w, taught], axis=1) * deviations
-    _, triangle = xp.linalg.qr(xp.matrix_transpose(stacked))
-    normal = xp.asarray(np.stack([stream(seed, number, done).standard_normal((n_test, total)) for number in numbers]))
-    fields = normal @ triangle
-    student = xp.vecdot(evaluate(problem.activation, fields[:, :, :count]), v[:, None, :])
-    teacher = xp.vecdot(evaluate(problem.teacher_activation, fields[:, :, count:]), v_teacher)
-    covariance = xp.matrix_transpose(triangle) @ triangle
-    found = (
-        xp.mean((student - teacher) ** 2, axis=1),
-        covariance[:, :count, :count],
-        covariance[:, :count, count:],
-        xp.vecdot(w, w),
-        v,
-    )
-    return tuple(np.asarray(values) for values in found)
+    xp, count = array_api_compat.array_namespace(w), int(w.shape[-2])
+    # Teachers whose weights are given are the same in every replicate.
+    taught = xp.broadcast_to(taught, (*w.shape[:-2], *taught.shape[-2:]))
+    stacked = problem.input_scale * xp.concat([w, taught], axis=-2) * deviations
+    _, triangle = xp.linalg.qr(transposed(stacked))
+    fields = fresh.standard_normal((n_test, count + int(taught.shape[-2]))) @ triangle
+    student = dot(evaluate(problem.activation, fields[..., :count]), v[..., None, :])
+    teacher = dot(evaluate(problem.teacher_activation, fields[..., count:]), v_teacher)
+    covariance = transposed(triangle) @ triangle
+    found = {
+        "excess_risk": dot(student - teacher, student - teacher) / n_test,
+        "self_overlaps": covariance[..., :count, :count],
+        "overlaps": covariance[..., :count, count:],
+        "norms_squared": dot(w, w),
+        "readout": v,
+    }
+    return {name: on_host(values) for name, values in found.items()}

@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from simulation.devices import Streams
 from simulation.domains import whole
 from simulation.features import Features, is_linear
 from simulation.kernels import Kernel
 from simulation.learners import Learner
 from simulation.regime import Regime, observed
 from theory.covariance import InadmissibleProblem
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,26 +54,30 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:
-    """What one replicate draws before it trains.
+    """What one replicate draws before it trains; those of several have a leading axis.
 
     Attributes:
         inputs: shape ``(n, d)``.
         labels: shape ``(n,)``: numbers with noise, or +-1.
         target: of this replicate.
-        generator: where its stream stands now: features and test inputs come next.
+        streams: where they stand now: features and test inputs come next.
     """
 
-    inputs: Array
-    labels: Array
+    inputs: Any
+    labels: Any
     target: Any
-    generator: np.random.Generator
+    streams: Streams
 
 
-def draw_training_set(problem: Problem, *, seed: int, replicate: int) -> TrainingSet:
-    """Draw what one replicate trains on, on the host."""
-    stream = np.random.SeedSequence(seed, spawn_key=(replicate,))
-    generator = np.random.Generator(np.random.Philox(stream))
-    target = problem.regime.target(generator)
-    inputs, values = target.draw(generator, problem.n_samples)
-    labels = observed(problem.regime, generator, values)
-    return TrainingSet(inputs=inputs, labels=labels, target=target, generator=generator)
+def draw_training_set(problem: Problem, streams: Streams) -> TrainingSet:
+    """Draw what is trained on.
+
+    Args:
+        problem: whose regime it is.
+        streams: of some replicates, :meth:`simulation.devices.Device.streams`, or of one, without the leading axis:
+            :func:`simulation.devices.stream`.
+    """
+    target = problem.regime.target(streams)
+    inputs, values = target.draw(streams, problem.n_samples)
+    labels = observed(problem.regime, streams, values)
+    return TrainingSet(inputs=inputs, labels=labels, target=target, streams=streams)

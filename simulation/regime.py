@@ -2,9 +2,11 @@
 
 from typing import Any, Literal, Protocol
 
+import array_api_compat
 import numpy as np
 import numpy.typing as npt
 
+from simulation.devices import Streams
 from simulation.scores import ScoreLaw
 
 Array = npt.NDArray[np.float64]
@@ -13,7 +15,7 @@ Array = npt.NDArray[np.float64]
 class Target(Protocol):
     """What one replicate is to learn."""
 
-    def draw(self, generator: np.random.Generator, count: int) -> tuple[Array, Array]:
+    def draw(self, streams: Streams, count: int) -> tuple[Any, Any]:
         """Draw inputs, shape ``(count, d)``, and on each the label without noise, or the chance that a class is +1."""
 
 
@@ -34,8 +36,8 @@ class NumberTarget(Target, Protocol):
 class ClassTarget(Target, Protocol):
     """Two classes."""
 
-    def score_laws(self, weights: Any) -> list[ScoreLaw]:
-        """Return the law of ``weights . x``, one or more parts whose shares add up to 1."""
+    def score_laws(self, weights: Array, replicate: tuple[int, ...] = ()) -> list[ScoreLaw]:
+        """Return the law of ``weights . x`` in a replicate, one or more parts whose shares add up to 1; on the host."""
 
 
 class Regime(Protocol):
@@ -63,13 +65,14 @@ class Regime(Protocol):
     def n_features(self) -> int:
         """Number d of inputs."""
 
-    def target(self, generator: np.random.Generator) -> Any:
+    def target(self, streams: Streams) -> Any:
         """Draw what one replicate keeps for training and test: a number or a class target."""
 
 
-def observed(regime: Regime, generator: np.random.Generator, values: Array) -> Array:
+def observed(regime: Regime, streams: Streams, values: Any) -> Any:
     """Draw the labels: numbers with noise, or classes by their chances."""
+    count = (int(values.shape[-1]),)
     if regime.metric == "squared_error":
-        labels: Array = values + np.sqrt(regime.noise_variance) * generator.standard_normal(values.size)
-        return labels
-    return np.where(generator.random(values.size) < values, 1.0, -1.0)
+        return values + regime.noise_variance**0.5 * streams.standard_normal(count)
+    xp, one = array_api_compat.array_namespace(values), 1.0 + 0.0 * values
+    return xp.where(streams.random(count) < values, one, -one)

@@ -1,12 +1,13 @@
 """Replicates of a problem: each drawn from a stream of its own, trained and measured."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import array_api_compat
 import numpy as np
 import numpy.typing as npt
 
+from simulation.batches import in_batches
+from simulation.devices import HOST, Device
 from simulation.measures import measure
 from simulation.problem import Problem, draw_training_set
 from simulation.training import train
@@ -44,12 +45,13 @@ def simulate(
     seed: int,
     first_replicate: int = 0,
     n_test: int = N_TEST,
-    xp: Any = np,
+    device: Device = HOST,
 ) -> Samples:
     """Draw, train and measure ``replicates`` independent training sets, each with features and a target of its own.
 
-    Replicate r has its own random stream, keyed by ``(seed, r)`` and drawn by NumPy whatever the namespace: it comes
-    out the same alone or among others, here or on another machine.
+    Replicate r has its own random stream, keyed by ``(seed, r)``: it comes out the same alone or among others, here or on
+    another machine. On the host that holds to the last bit, with NumPy; a GPU draws other numbers of the same laws, and
+    its libraries may round differently with the number of replicates that are side by side.
 
     Args:
         problem: what to draw and how to train.
@@ -59,13 +61,13 @@ def simulate(
         n_test: fresh inputs a replicate is tested on, against labels without noise or the chances of the classes, where the
             features are not linear; where they are, the test is exact. The scatter of a finite test set is part of that
             over replicates.
-        xp: array namespace that does the linear algebra: NumPy, CuPy, or another that follows the array API standard.
+        device: that does the work: :data:`simulation.devices.HOST`, or one that :func:`simulation.devices.open_device`
+            opens.
     """
-    # The standard's names also where a library spells some differently.
-    xp = array_api_compat.array_namespace(xp.zeros(1))
-    rows = []
-    for replicate in range(first_replicate, first_replicate + replicates):
-        draw = draw_training_set(problem, seed=seed, replicate=replicate)
-        rows.append(measure(train(problem, draw, xp=xp), problem, draw, n_test=n_test, xp=xp))
-    names = rows[0] if rows else ("test_error", "train_error", "estimator_norm_squared")
-    return Samples(**{name: np.array([row[name] for row in rows], float) for name in names})
+
+    def run(numbers: Sequence[int]) -> dict[str, Array]:
+        draw = draw_training_set(problem, device.streams(seed, numbers))
+        return measure(train(problem, draw), problem, draw, n_test=n_test)
+
+    nothing = dict.fromkeys(("test_error", "train_error", "estimator_norm_squared"), np.empty(0))
+    return Samples(**(in_batches(run, first=first_replicate, count=replicates, device=device) or nothing))

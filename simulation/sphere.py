@@ -1,15 +1,16 @@
 """Inputs uniform on a sphere, with a target of given energy on each degree of polynomials."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+import array_api_compat
 import numpy as np
 import numpy.typing as npt
 
+from simulation.arrays import dot, times, transposed
+from simulation.devices import Streams
 from simulation.domains import nonnegative, whole
 from theory.covariance import InadmissibleProblem
-
-Array = npt.NDArray[np.float64]
 
 N_DIRECTIONS = 64
 """Directions whose polynomials add up to the part of each degree of the target."""
@@ -50,17 +51,19 @@ class SphereRegime:
         nonnegative("noise_variance", self.noise_variance)
         object.__setattr__(self, "degree_energies", energies)
 
-    def target(self, generator: np.random.Generator) -> "SphereTarget":
+    def target(self, streams: Streams) -> "SphereTarget":
         """Draw the directions and weights of every degree."""
         energies = np.asarray(self.degree_energies)
-        directions = _on_sphere(generator, N_DIRECTIONS, self.n_features)
-        weights = generator.standard_normal((energies.size, N_DIRECTIONS))
-        overlaps = gegenbauer(directions @ directions.T, energies.size - 1, self.n_features)
-        for degree, energy in enumerate(energies):
+        directions = _on_sphere(streams, N_DIRECTIONS, self.n_features)
+        weights = streams.standard_normal((energies.size, N_DIRECTIONS))
+        overlaps = gegenbauer(directions @ transposed(directions), energies.size - 1, self.n_features)
+        scaled = []
+        for degree, (energy, overlap) in enumerate(zip(energies.tolist(), overlaps, strict=True)):
+            own = weights[..., degree, :]
             # E f_l^2 for the weights as drawn; the constant's directions all give the same function.
-            drawn = weights[degree] @ overlaps[degree] @ weights[degree] / n_harmonics(degree, self.n_features)
-            weights[degree] *= np.sqrt(energy / drawn)
-        return SphereTarget(directions=directions, degree_weights=weights)
+            drawn = dot(own, times(overlap, own)) / n_harmonics(degree, self.n_features)
+            scaled.append(own * (energy / drawn)[..., None] ** 0.5)
+        return SphereTarget(directions=directions, degree_weights=scaled)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,39 +72,40 @@ class SphereTarget:
 
     Attributes:
         directions: unit vectors u_j, shape ``(J, d)``.
-        degree_weights: shape ``(L + 1, J)``.
+        degree_weights: for each degree, shape ``(J,)``.
     """
 
-    directions: Array
-    degree_weights: Array
+    directions: Any
+    degree_weights: list[Any]
     weights: ClassVar[None] = None
     constant: ClassVar[float] = 0.0
     orthogonal_variance: ClassVar[float] = 0.0
 
-    def draw(self, generator: np.random.Generator, count: int) -> tuple[Array, Array]:
+    def draw(self, streams: Streams, count: int) -> tuple[Any, Any]:
         """Draw inputs and the target's values on them."""
-        n_features = self.directions.shape[1]
-        units = _on_sphere(generator, count, n_features)
-        polynomials = gegenbauer(units @ self.directions.T, self.degree_weights.shape[0] - 1, n_features)
-        return np.sqrt(n_features) * units, np.einsum("lcj,lj->c", polynomials, self.degree_weights)
+        n_features = int(self.directions.shape[-1])
+        units = _on_sphere(streams, count, n_features)
+        polynomials = gegenbauer(units @ transposed(self.directions), len(self.degree_weights) - 1, n_features)
+        parts = (times(one, own) for one, own in zip(polynomials, self.degree_weights, strict=True))
+        values = next(parts)
+        for part in parts:
+            values = values + part
+        return n_features**0.5 * units, values
 
 
-def gegenbauer(cosines: Array, highest: int, n_features: int) -> Array:
+def gegenbauer(cosines: Any, highest: int, n_features: int) -> list[Any]:
     """Return P_0, ..., P_highest, normalised to P_l(1) = 1, orthogonal for the sphere in ``n_features`` dimensions.
 
     Args:
-        cosines: of angles, any shape.
+        cosines: of angles, any shape and namespace.
         highest: degree of the last one.
         n_features: d, at least 3.
-
-    Returns:
-        Of shape ``(highest + 1, *cosines.shape)``.
     """
-    polynomials = [np.ones_like(cosines), cosines]
+    polynomials = [array_api_compat.array_namespace(cosines).ones_like(cosines), cosines]
     for degree in range(1, highest):
         following = (2 * degree + n_features - 2) * cosines * polynomials[-1] - degree * polynomials[-2]
         polynomials.append(following / (degree + n_features - 2))
-    return np.stack(polynomials[: highest + 1])
+    return polynomials[: highest + 1]
 
 
 def n_harmonics(degree: int, n_features: int) -> float:
@@ -112,8 +116,7 @@ def n_harmonics(degree: int, n_features: int) -> float:
     return 1.0 if degree == 0 else count * (2 * degree + n_features - 2) / degree
 
 
-def _on_sphere(generator: np.random.Generator, count: int, n_features: int) -> Array:
+def _on_sphere(streams: Streams, count: int, n_features: int) -> Any:
     """Draw unit vectors."""
-    normal = generator.standard_normal((count, n_features))
-    units: Array = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
-    return units
+    normal = streams.standard_normal((count, n_features))
+    return normal / dot(normal, normal)[..., None] ** 0.5

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulation.activations import sigmoid
+from simulation.devices import Streams
 from simulation.error_function import normal_distribution
 from simulation.gaussian import GaussianRegime, GaussianTarget
 from simulation.scores import ScoreLaw, gaussian_nodes
@@ -60,9 +61,9 @@ class TeacherRegime:
     def _latent(self) -> GaussianRegime:
         return GaussianRegime(eigenvalues=self.eigenvalues, energies=self.energies, noise_variance=self.noise_variance)
 
-    def target(self, generator: np.random.Generator) -> "TeacherTarget":
+    def target(self, streams: Streams) -> "TeacherTarget":
         """Return the teacher; by the symmetry of z nothing about it needs to be random."""
-        return TeacherTarget(latent=self._latent.target(generator), link=self.link, noise_variance=self.noise_variance)
+        return TeacherTarget(latent=self._latent.target(streams), link=self.link, noise_variance=self.noise_variance)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,15 +74,14 @@ class TeacherTarget:
     link: Link
     noise_variance: float
 
-    def draw(self, generator: np.random.Generator, count: int) -> tuple[Array, Array]:
+    def draw(self, streams: Streams, count: int) -> tuple[Any, Any]:
         """Draw inputs, and the chance of y = +1 at each."""
-        inputs, latents = self.latent.draw(generator, count)
+        inputs, latents = self.latent.draw(streams, count)
         return inputs, self._chance(latents, 0.0)
 
-    def score_laws(self, weights: Any) -> list[ScoreLaw]:
+    def score_laws(self, weights: Array, replicate: tuple[int, ...] = ()) -> list[ScoreLaw]:  # noqa: ARG002  all have one
         """Return the law of ``weights . x``: given the score the latent is normal."""
-        xp = array_api_compat.array_namespace(weights)
-        variances, teacher = xp.asarray(self.latent.deviations**2), xp.asarray(self.latent.weights)
+        variances, teacher = self.latent.deviations**2, self.latent.weights
         deviation = float((weights * weights) @ variances) ** 0.5
         slope = float((weights * teacher) @ variances) / deviation if deviation > 0.0 else 0.0
         spread = max(float((teacher * teacher) @ variances) - slope**2, 0.0)
@@ -89,11 +89,13 @@ class TeacherTarget:
         turn = TURN * (spread + self.noise_variance) ** 0.5 / abs(slope) if slope else 0.0
         return [ScoreLaw(1.0, 0.0, deviation, lambda t: self._chance(slope * t, spread), (-turn, turn))]
 
-    def _chance(self, latents: Array, spread: float) -> Any:
+    def _chance(self, latents: Any, spread: float) -> Any:
         """Chance of y = +1 where the latent is normal with these means and variance ``spread``."""
         if self.link == "sign":
             deviation = (spread + self.noise_variance) ** 0.5
-            return normal_distribution(latents / deviation) if deviation else 0.5 + 0.5 * np.sign(latents)
+            if deviation:
+                return normal_distribution(latents / deviation)
+            return 0.5 + 0.5 * array_api_compat.array_namespace(latents).sign(latents)
         if spread == 0.0:
             return sigmoid(latents)
         t, weights = gaussian_nodes(())

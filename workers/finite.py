@@ -17,6 +17,7 @@ from api_schemas.regime import (
     TeacherClassificationRegime,
     TeacherNetworkRegime,
 )
+from simulation.devices import Device
 from simulation.online import OnlineRegression, simulate_online
 from simulation.online_networks import OnlineNetwork, simulate_online_network
 from theory import InadmissibleProblem, Spectrum
@@ -66,17 +67,17 @@ class FiniteProblem:
     """A problem of finite size.
 
     Attributes:
-        run: takes ``replicates``, ``seed``, ``first_replicate`` and ``xp`` by name; returns samples, arrays over replicates.
+        run: takes ``replicates``, ``seed``, ``first_replicate`` and ``device`` by name; returns samples.
     """
 
     run: Callable[..., Any]
 
-    def measured(self, *, first: int, count: int, seed: int, xp: Any) -> dict[str, list[float | None]]:
+    def measured(self, *, first: int, count: int, seed: int, device: Device) -> dict[str, list[float | None]]:
         """Return each quantity of replicates ``first`` to ``first + count - 1``, in their order.
 
         None stands for what has no finite value, as the weights of maximum likelihood on separable classes.
         """
-        samples = self.run(replicates=count, seed=seed, first_replicate=first, xp=xp)
+        samples = self.run(replicates=count, seed=seed, first_replicate=first, device=device)
         found = {name: getattr(samples, name, None) for name in QUANTITIES}
         return {
             name: [float(value) if np.isfinite(value) else None for value in np.asarray(values, float)]

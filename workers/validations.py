@@ -3,9 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 from scipy.special import ndtr, stdtrit
 
 import theory
@@ -13,6 +12,7 @@ from api_schemas.canonical import content_address
 from api_schemas.prediction import Prediction, PredictionRequest
 from api_schemas.regime import MixtureRegime
 from api_schemas.validation import Comparison, Validation, ValidationRequest
+from simulation.devices import HOST, Device
 from simulation.statistics import Moments
 from workers.finite import QUANTITIES, cost, finite_problem
 from workers.predictions import predict
@@ -81,10 +81,10 @@ def chunks_of(request: ValidationRequest) -> list[Chunk]:
     return [Chunk(first, min(size, request.replicates - first)) for first in range(0, request.replicates, size)]
 
 
-def run_chunk(request: ValidationRequest, chunk: Chunk, *, xp: Any = np) -> dict[str, list[float | None]]:
+def run_chunk(request: ValidationRequest, chunk: Chunk, *, device: Device = HOST) -> dict[str, list[float | None]]:
     """Draw and train the replicates of a chunk; the same numbers wherever, and whatever else runs."""
     problem = finite_problem(request.request)
-    return problem.measured(first=chunk.first, count=chunk.size, seed=request.seed, xp=xp)
+    return problem.measured(first=chunk.first, count=chunk.size, seed=request.seed, device=device)
 
 
 def enough(request: ValidationRequest, chunks: Sequence[Values]) -> int | None:

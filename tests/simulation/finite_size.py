@@ -13,6 +13,7 @@ import numpy as np
 
 from api_schemas.prediction import Prediction, PredictionRequest
 from simulation import Moments, Problem, draw_training_set, simulate
+from simulation.devices import stream
 from workers.finite import LEARNERS, QUANTITIES, features_of, regime_of
 from workers.inputs import parameters_of
 from workers.predictions import predict
@@ -116,7 +117,7 @@ def simulated(request: Request, replicates: int, *, given_shares: bool = False) 
 
 def has_given_shares(problem: Problem, seed: int, replicate: int) -> bool:
     regime: Any = problem.regime
-    labels = draw_training_set(problem, seed=seed, replicate=replicate).labels
+    labels = draw_training_set(problem, stream(seed, replicate)).labels
     expected = problem.n_samples * regime.positive_fraction
     return bool(abs(np.sum(labels > 0.0) - expected) <= 1.0)
 

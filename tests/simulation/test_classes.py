@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import array_api_strict
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -29,7 +28,9 @@ from simulation import (
     losses,
     simulate,
 )
+from simulation.devices import stream
 from simulation.scores import ScoreLaw, average
+from tests.simulation.namespaces import STRICT
 from theory import InadmissibleProblem
 from theory.activations import activation
 
@@ -84,7 +85,7 @@ def test_a_mixture_has_its_moments() -> None:
 
 def test_the_signs_of_a_mean_and_the_number_of_positive_samples_are_random() -> None:
     problem = Problem(regime=mixture(), features=LinearFeatures(), learner=Ridge(penalty=0.1), n_samples=50)
-    draws = [draw_training_set(problem, seed=0, replicate=number) for number in range(300)]
+    draws = [draw_training_set(problem, stream(0, number)) for number in range(300)]
     signs = np.array([np.sign(draw.target.mean) for draw in draws])
     assert np.all(np.abs(np.sum(signs, axis=0)) < 4 * np.sqrt(300))
     counts = np.array([np.sum(draw.labels > 0) for draw in draws])
@@ -96,7 +97,7 @@ def test_the_signs_of_a_mean_and_the_number_of_positive_samples_are_random() -> 
 def test_a_teacher_decides_by_its_latent(name: str) -> None:
     regime = REGIMES[name]
     problem = Problem(regime=regime, features=LinearFeatures(), learner=Ridge(penalty=0.1), n_samples=100_000)
-    draw = draw_training_set(problem, seed=0, replicate=0)
+    draw = draw_training_set(problem, stream(0, 0))
     latent = draw.inputs @ draw.target.latent.weights
     chance = {
         "sign": latent > 0.0,
@@ -213,7 +214,7 @@ def test_measures_are_those_of_fresh_data(regime: str, learner: str) -> None:
         fit_intercept=True,
     )
     samples = simulate(problem, replicates=1, seed=2)
-    draw = draw_training_set(problem, seed=2, replicate=0)
+    draw = draw_training_set(problem, stream(2, 0))
     weights, intercept = fit(problem.learner, draw.inputs, draw.labels, fit_intercept=True)
     margins = draw.labels * (draw.inputs @ weights + intercept)
     np.testing.assert_allclose(samples.train_error, np.mean(margins < 0.0), rtol=1e-12)
@@ -259,7 +260,7 @@ def test_every_namespace_measures_the_same_and_every_replicate_stands_alone(
         fit_intercept=True,
     )
     plain = simulate(problem, replicates=2, seed=5, n_test=50)
-    strict = simulate(problem, replicates=1, seed=5, first_replicate=1, n_test=50, xp=array_api_strict)
+    strict = simulate(problem, replicates=1, seed=5, first_replicate=1, n_test=50, device=STRICT)
     for quantity, values in vars(plain).items():
         if values is not None:
             # The hinge loss is minimised to 1e-10, its weights to the root of that.

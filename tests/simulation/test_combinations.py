@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from api_schemas.prediction import PredictionRequest
+from simulation.devices import HOST
 from tests.simulation.finite_size import case, kernel, layer, network
 from workers.finite import finite_problem
 from workers.registry import COMBINATIONS
@@ -49,6 +50,6 @@ def test_what_goes_together_can_be_simulated(combination: dict[str, Any], fit_in
         fit_intercept=fit_intercept and combination["learner"] not in WITHOUT_INTERCEPT,
     )
     problem = finite_problem(PredictionRequest.model_validate(request))
-    measured = problem.measured(first=0, count=1, seed=0, xp=np)
+    measured = problem.measured(first=0, count=1, seed=0, device=HOST)
     assert "test_error" in measured
     assert np.isfinite(list(measured.values())).all()

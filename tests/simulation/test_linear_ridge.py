@@ -1,6 +1,5 @@
 """Linear features, drawn, trained and measured: against scikit-learn and exact finite-size formulas."""
 
-import array_api_strict
 import numpy as np
 import pytest
 from sklearn import linear_model
@@ -16,6 +15,8 @@ from simulation import (
     fit,
     simulate,
 )
+from simulation.devices import stream
+from tests.simulation.namespaces import STRICT
 
 QUANTITIES = ("test_error", "excess_risk", "train_error", "estimator_norm_squared")
 
@@ -43,7 +44,7 @@ def z_score(values: np.ndarray, expected: float) -> float:
 def test_every_namespace_measures_the_same(n_samples: int, penalty: float, fit_intercept: bool) -> None:
     problem = power_law(n_samples=n_samples, penalty=penalty, fit_intercept=fit_intercept)
     plain = simulate(problem, replicates=3, seed=5)
-    strict = simulate(problem, replicates=3, seed=5, xp=array_api_strict)
+    strict = simulate(problem, replicates=3, seed=5, device=STRICT)
     for name in QUANTITIES:
         # Interpolation leaves residuals of rounding only, 1e-16 of the labels, squared.
         np.testing.assert_allclose(getattr(strict, name), getattr(plain, name), rtol=1e-10, atol=1e-25)
@@ -54,7 +55,7 @@ def test_every_namespace_measures_the_same(n_samples: int, penalty: float, fit_i
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_scikit_learn_trains_the_same_weights(n_samples: int, penalty: float, fit_intercept: bool) -> None:
     problem = power_law(n_samples=n_samples)
-    drawn = draw_training_set(problem, seed=1, replicate=0)
+    drawn = draw_training_set(problem, stream(1, 0))
     inputs, labels = drawn.inputs, drawn.labels
     weights, intercept = fit(Ridge(penalty=penalty), inputs, labels, fit_intercept=fit_intercept)
     reference = linear_model.Ridge(alpha=n_samples * penalty, fit_intercept=fit_intercept, solver="svd").fit(
@@ -67,7 +68,7 @@ def test_scikit_learn_trains_the_same_weights(n_samples: int, penalty: float, fi
 @pytest.mark.parametrize("n_samples", [25, 60])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_no_penalty_is_least_squares_of_least_norm(n_samples: int, fit_intercept: bool) -> None:
-    drawn = draw_training_set(power_law(n_samples=n_samples), seed=1, replicate=0)
+    drawn = draw_training_set(power_law(n_samples=n_samples), stream(1, 0))
     inputs, labels = drawn.inputs, drawn.labels
     weights, intercept = fit(Ridge(penalty=0.0), inputs, labels, fit_intercept=fit_intercept)
     reference = linear_model.LinearRegression(fit_intercept=fit_intercept).fit(inputs, labels)
@@ -102,10 +103,10 @@ def test_the_test_error_is_that_of_fresh_data() -> None:
     # Exact given the weights: the mean over a large fresh set agrees within its own standard error.
     problem = power_law(fit_intercept=True)
     samples = simulate(problem, replicates=1, seed=2)
-    drawn = draw_training_set(problem, seed=2, replicate=0)
+    drawn = draw_training_set(problem, stream(2, 0))
     inputs, labels = drawn.inputs, drawn.labels
     weights, intercept = fit(problem.learner, inputs, labels, fit_intercept=True)
-    fresh = draw_training_set(power_law(n_samples=200_000), seed=9, replicate=0)
+    fresh = draw_training_set(power_law(n_samples=200_000), stream(9, 0))
     squares = (fresh.labels - fresh.inputs @ weights - intercept) ** 2
     assert abs(z_score(squares, samples.test_error[0])) < 4
     np.testing.assert_allclose(samples.test_error - samples.excess_risk, 0.1, rtol=1e-12)

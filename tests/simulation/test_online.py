@@ -13,9 +13,11 @@ from simulation import (
     RandomProjection,
     SphereRegime,
 )
-from simulation.online import OnlineRegression, OnlineSamples, simulate_online, stream
+from simulation.devices import HOST, stream
+from simulation.online import OnlineRegression, OnlineSamples, simulate_online
 from simulation.online_networks import OnlineNetwork, draw_weights, simulate_online_network
 from simulation.slopes import SLOPES, slope
+from tests.simulation.namespaces import STRICT
 from theory import InadmissibleProblem
 from theory.activations import ACTIVATIONS, Activation, activation
 
@@ -69,7 +71,7 @@ def runs(which: str, **options: object) -> object:
 
 @pytest.mark.parametrize("which", [*FEATURES, "network"])
 def test_every_namespace_measures_the_same(which: str) -> None:
-    plain, strict = (columns(runs(which, replicates=2, seed=5, xp=xp)) for xp in (np, array_api_strict))
+    plain, strict = (columns(runs(which, replicates=2, seed=5, device=device)) for device in (HOST, STRICT))
     for name, values in plain.items():
         np.testing.assert_allclose(strict[name], values, rtol=1e-9, atol=1e-15)
 

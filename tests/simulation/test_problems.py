@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import array_api_strict
 import numpy as np
 import pytest
 from sklearn.kernel_ridge import KernelRidge
@@ -29,6 +28,8 @@ from simulation import (
     draw_training_set,
     simulate,
 )
+from simulation.devices import stream
+from tests.simulation.namespaces import STRICT
 from theory import InadmissibleProblem
 from theory.activations import activation
 
@@ -75,7 +76,7 @@ def assert_same_law(left: np.ndarray, right: np.ndarray) -> None:
 def test_every_namespace_measures_the_same(name: str, penalty: float, fit_intercept: bool) -> None:
     trained = problem(name, penalty=penalty, fit_intercept=fit_intercept)
     plain = simulate(trained, replicates=2, seed=5, n_test=50)
-    strict = simulate(trained, replicates=2, seed=5, n_test=50, xp=array_api_strict)
+    strict = simulate(trained, replicates=2, seed=5, n_test=50, device=STRICT)
     for quantity in QUANTITIES:
         # Interpolation leaves residuals of rounding only, 1e-15 of the labels, squared.
         np.testing.assert_allclose(getattr(strict, quantity), getattr(plain, quantity), rtol=1e-9, atol=1e-22)
@@ -100,9 +101,9 @@ def test_kernel_ridge_is_scikit_learns(name: str) -> None:
     # What the simulation measures for one replicate, recomputed from the same draws with scikit-learn's dual weights.
     trained = problem(name)
     measured = simulate(trained, replicates=1, seed=2, n_test=30)
-    drawn = draw_training_set(trained, seed=2, replicate=0)
+    drawn = draw_training_set(trained, stream(2, 0))
     inputs, labels = drawn.inputs, drawn.labels
-    fresh, noiseless = drawn.target.draw(drawn.generator, 30)
+    fresh, noiseless = drawn.target.draw(drawn.streams, 30)
     gram = trained.features.matrix(inputs)
     reference = KernelRidge(alpha=40 * 1e-2, kernel="precomputed").fit(gram, labels)
     predicted = reference.predict(trained.features.matrix(fresh, inputs))
