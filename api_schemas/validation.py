@@ -40,6 +40,13 @@ class ValidationRequest(Schema):
     backend: Literal["auto", "numpy", "cupy"] = described(
         "auto: a GPU where a worker has one, NumPy otherwise.", unit="1", example="auto", default="auto"
     )
+    dtype: Literal["float64", "float32"] = described(
+        "Arithmetic of the simulation. In float32 one replicate of each chunk is trained in both, from the same draws, and what"
+        " that changes is allowed for.",
+        unit="1",
+        example="float64",
+        default="float64",
+    )
     precision: float | None = described(
         "Stop once the standard error of test_error is below this share of it; all replicates when omitted.",
         unit="1",
@@ -54,8 +61,12 @@ class Comparison(Schema):
     """One quantity, as the theory has it and as it was measured."""
 
     theory: float = described("What the prediction says.", unit="label^2", example=0.42678)
-    mean: float = described("Mean over the replicates.", unit="label^2", example=0.4271)
-    standard_error: float = described("Of that mean.", unit="label^2", example=0.0011)
+    mean: float | None = described(
+        "Mean over the replicates; null where none of them has an answer.", unit="label^2", example=0.4271
+    )
+    standard_error: float | None = described(
+        "Of that mean; null where fewer than two replicates have an answer.", unit="label^2", example=0.0011
+    )
     z: float | None = described(
         "(mean - theory) / standard_error; null where the replicates do not scatter.", unit="1", example=0.29
     )
@@ -63,6 +74,9 @@ class Comparison(Schema):
         "What the limit of large sizes neglects, of order 1/n: the change of the theory by two samples, and a part in n.",
         unit="label^2",
         example=0.0021,
+    )
+    rounding: float = described(
+        "The part of allowance that float32 is seen to cost; 0 in float64.", unit="label^2", example=0.0, default=0.0
     )
     missing: int = described(
         "Replicates left out because training has no finite answer on what they drew.", unit="1", example=0, default=0

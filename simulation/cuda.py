@@ -1,7 +1,7 @@
 """A GPU by CuPy: choice of the device, memory pool, random streams, and solvers. All that is CuPy's own is in this file."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 import array_api_compat
@@ -51,12 +51,14 @@ class CudaDevice:
         budget: bytes that its pool may take; it refuses more with a MemoryError.
         pool: of its memory.
         precision: of the arrays.
+        drawn: the precision in which random numbers are drawn; that of the arrays where it is not said.
     """
 
     name: str
     budget: int
     pool: Any = field(repr=False)
     precision: Precision = "float64"
+    drawn: Precision | None = None
     backend: Literal["cupy"] = "cupy"
 
     @property
@@ -66,11 +68,11 @@ class CudaDevice:
 
     def streams(self, seed: int, numbers: Sequence[int], *purpose: int) -> Streams:
         """Return streams that the GPU draws: others than NumPy's, and as independent of each other."""
-        return CudaStreams(seed, numbers, purpose, self.precision)
+        return CudaStreams(seed, numbers, purpose, self.drawn or self.precision, self.precision)
 
-    def in_precision(self, precision: Precision) -> "CudaDevice":
+    def in_precision(self, precision: Precision, *, drawn: Precision | None = None) -> "CudaDevice":
         """Return the same GPU with arrays of another precision."""
-        return CudaDevice(name=self.name, budget=self.budget, pool=self.pool, precision=precision)
+        return replace(self, precision=precision, drawn=drawn)
 
     def peak(self, run: Callable[[], Value]) -> tuple[Value, int]:
         """Call a function and measure: an empty pool grows to what is needed at once."""
@@ -90,12 +92,15 @@ class CudaStreams:
         seed: of all replicates.
         numbers: of the replicates.
         purpose: of the draws.
-        precision: of what is drawn.
+        precision: in which they are drawn.
+        held: the precision of the arrays.
     """
 
-    def __init__(self, seed: int, numbers: Sequence[int], purpose: tuple[int, ...], precision: Precision) -> None:
+    def __init__(
+        self, seed: int, numbers: Sequence[int], purpose: tuple[int, ...], precision: Precision, held: Precision
+    ) -> None:
         self._seed, self._numbers, self._purpose = seed, numbers, purpose
-        self._dtype = cupy.dtype(precision)
+        self._dtype, self._held = cupy.dtype(precision), cupy.dtype(held)
         self._generator = cupy.random.RandomState(0, method=curand.CURAND_RNG_PSEUDO_PHILOX4_32_10)
         self._draws = 0
 
@@ -109,7 +114,7 @@ class CudaStreams:
 
     def _drawn(self, shape: Any, draw: Callable[..., Any]) -> Any:
         size = tuple(int(length) for length in np.atleast_1d(shape))
-        drawn = cupy.empty((len(self._numbers), *size), self._dtype)
+        drawn = cupy.empty((len(self._numbers), *size), self._held)
         for place, number in enumerate(self._numbers):
             key = np.random.SeedSequence(self._seed, spawn_key=(number, *self._purpose, self._draws))
             self._generator.seed(int(key.generate_state(1, np.uint64)[0]))

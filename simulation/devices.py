@@ -5,7 +5,7 @@ Everything that CuPy needs and NumPy does not is in :mod:`simulation.cuda`.
 
 import tracemalloc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 Value = TypeVar("Value")
 Precision = Literal["float64", "float32"]
 
-HOST_BUDGET = 16 * 2**20
+HOST_BUDGET = 4 * 2**20
 """Bytes of the replicates that are trained side by side on the host: more would fall out of its caches."""
 
 
@@ -67,8 +67,8 @@ class Device(Protocol):
     def streams(self, seed: int, numbers: Sequence[int], *purpose: int) -> Streams:
         """Return the streams of replicates, each keyed by the seed, its own number and the purpose alone."""
 
-    def in_precision(self, precision: Precision) -> "Device":
-        """Return the same device with arrays of another precision."""
+    def in_precision(self, precision: Precision, *, drawn: Precision | None = None) -> "Device":
+        """Return the same device with arrays of another precision, and the numbers that would be drawn in a third."""
 
     def peak(self, run: Callable[[], Value]) -> tuple[Value, int]:
         """Call a function; return its value, and the most bytes of arrays that there were at once."""
@@ -87,27 +87,31 @@ class HostStreams:
 
     Args:
         generators: of the replicates.
-        xp: namespace of what is drawn.
-        precision: of what is drawn.
+        xp: namespace of the numbers.
+        precision: in which they are drawn.
+        held: the precision of the arrays.
     """
 
-    def __init__(self, generators: Sequence[np.random.Generator], xp: Any, precision: Precision) -> None:
+    def __init__(
+        self, generators: Sequence[np.random.Generator], xp: Any, precision: Precision, held: Precision
+    ) -> None:
         self._generators, self._xp = generators, xp
         self._dtype: Any = np.dtype(precision)
+        self._held: Any = np.dtype(held)
 
     def standard_normal(self, shape: Any) -> Any:
         """Draw standard normal numbers."""
         drawn = np.empty((len(self._generators), *np.atleast_1d(shape)), self._dtype)
         for generator, part in zip(self._generators, drawn, strict=True):
             generator.standard_normal(out=part, dtype=self._dtype)
-        return self._xp.asarray(drawn)
+        return self._xp.asarray(drawn.astype(self._held, copy=False))
 
     def random(self, shape: Any) -> Any:
         """Draw numbers uniform on [0, 1)."""
         drawn = np.empty((len(self._generators), *np.atleast_1d(shape)), self._dtype)
         for generator, part in zip(self._generators, drawn, strict=True):
             generator.random(out=part, dtype=self._dtype)
-        return self._xp.asarray(drawn)
+        return self._xp.asarray(drawn.astype(self._held, copy=False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +121,13 @@ class HostDevice:
     Attributes:
         namespace: of the arrays.
         precision: of the arrays.
+        drawn: the precision in which random numbers are drawn; that of the arrays where it is not said.
         budget: bytes that replicates trained side by side may take.
     """
 
     namespace: Any = field(default=np, repr=False)
     precision: Precision = "float64"
+    drawn: Precision | None = None
     budget: int = HOST_BUDGET
     backend: Literal["numpy"] = "numpy"
     name: str = "cpu"
@@ -133,11 +139,12 @@ class HostDevice:
 
     def streams(self, seed: int, numbers: Sequence[int], *purpose: int) -> Streams:
         """Return the streams of replicates; those of :func:`stream`."""
-        return HostStreams([stream(seed, number, *purpose) for number in numbers], self.xp, self.precision)
+        generators = [stream(seed, number, *purpose) for number in numbers]
+        return HostStreams(generators, self.xp, self.drawn or self.precision, self.precision)
 
-    def in_precision(self, precision: Precision) -> "HostDevice":
+    def in_precision(self, precision: Precision, *, drawn: Precision | None = None) -> "HostDevice":
         """Return the same device with arrays of another precision."""
-        return HostDevice(namespace=self.namespace, precision=precision, budget=self.budget)
+        return replace(self, precision=precision, drawn=drawn)
 
     def peak(self, run: Callable[[], Value]) -> tuple[Value, int]:
         """Call a function and measure: NumPy reports its arrays to Python's own tracer."""

@@ -22,14 +22,17 @@ KEY_PREFIX = f"foretell/validations/{theory.SOLVER_VERSION}"
 
 STANDARD_ERRORS = 3.0
 ROUNDING = 1e-9
-"""What double precision leaves of a quantity, relative to the test error: residuals of interpolators are no more."""
+"""What double precision leaves of a quantity, relative to the scale of errors: residuals of interpolators are no more."""
 CHUNK_OPERATIONS = 4e10
 """Of a chunk: some seconds on one core."""
 MOST_IN_CHUNK = 1000
 FEWER_SAMPLES = 2.0
+DOUBLE_PRECISION_ONLY = ("hinge",)
 FEWEST_OF_A_CLASS = 10.0
 """Drawn empty once in exp(10) replicates."""
 
+CHANGE = ":rounding"
+"""After a quantity's name: by how much single precision changes it in the first replicate of a chunk."""
 
 Values = Mapping[str, Sequence[float | None]]
 """What a chunk measured: each quantity of its replicates in their order, null where training has no finite answer."""
@@ -61,6 +64,11 @@ def check(request: ValidationRequest) -> None:
                 "/request/regime/positive_fraction",
                 f"leaves {fewest:.3g} samples of a class, and {FEWEST_OF_A_CLASS:g} are needed so that none is drawn empty",
             )
+    if request.dtype == "float32" and request.request.model.learner.kind in DOUBLE_PRECISION_ONLY:
+        raise Refused(
+            "/dtype",
+            f"must be float64 for {request.request.model.learner.kind}: its interior-point method does not converge in float32",
+        )
     try:
         # What has no theory has no simulation either.
         answer = predict(request.request)
@@ -84,7 +92,19 @@ def chunks_of(request: ValidationRequest) -> list[Chunk]:
 def run_chunk(request: ValidationRequest, chunk: Chunk, *, device: Device = HOST) -> dict[str, list[float | None]]:
     """Draw and train the replicates of a chunk; the same numbers wherever, and whatever else runs."""
     problem = finite_problem(request.request)
-    return problem.measured(first=chunk.first, count=chunk.size, seed=request.seed, device=device)
+    found = problem.measured(
+        first=chunk.first, count=chunk.size, seed=request.seed, device=device.in_precision(request.dtype)
+    )
+    if request.dtype == "float64":
+        return found
+    double = device.in_precision("float64", drawn="float32")
+    exact = problem.measured(first=chunk.first, count=1, seed=request.seed, device=double)
+    changes = {name: _change(values[0], exact[name][0]) for name, values in found.items()}
+    return found | {name + CHANGE: [change] for name, change in changes.items() if change is not None}
+
+
+def _change(single: float | None, double: float | None) -> float | None:
+    return None if single is None or double is None else abs(single - double)
 
 
 def enough(request: ValidationRequest, chunks: Sequence[Values]) -> int | None:
@@ -141,7 +161,8 @@ def _with_fewer_samples(request: PredictionRequest) -> Prediction | None:
 def _compared(
     answer: Prediction, fewer: Prediction | None, chunks: Sequence[Values], n_samples: float
 ) -> Iterator[tuple[str, Comparison]]:
-    scale = abs(answer.test_error or 0.0)
+    # Labels that are classes have the scale 1, however rare mistakes are.
+    scale = abs(answer.test_error or 0.0) if answer.metric == "squared_error" else 1.0
     for name in QUANTITIES:
         value = getattr(answer, name)
         if value is None or not all(name in chunk for chunk in chunks):
@@ -151,7 +172,8 @@ def _compared(
         moments = Moments.of(finite)
         moved = None if fewer is None else getattr(fewer, name)
         allowance = abs(value) / n_samples + (abs(value - moved) if moved is not None else abs(value))
-        allowance += ROUNDING * scale
+        rounding = max((change or 0.0 for chunk in chunks for change in chunk.get(name + CHANGE, ())), default=0.0)
+        allowance += ROUNDING * scale + rounding
         gap, error = moments.mean - value, moments.standard_error
         if name == "train_error" and answer.metric == "misclassification":
             # Mistakes are counted: rare ones may not occur in any replicate, which says little against a small rate.
@@ -160,10 +182,11 @@ def _compared(
             name,
             Comparison(
                 theory=value,
-                mean=moments.mean,
-                standard_error=error,
+                mean=moments.mean if moments.count else None,
+                standard_error=error if moments.count > 1 else None,
                 z=gap / error if 0.0 < error < inf else None,
                 allowance=allowance,
+                rounding=rounding,
                 missing=len(numbers) - len(finite),
                 agrees=len(finite) > 1 and abs(gap) <= allowance + spread(moments.count) * error,
             ),
