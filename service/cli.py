@@ -98,7 +98,7 @@ def worker(
     from service.asgi import end_with_parent
     from service.data_folder import running_url
     from service.logs import configure_logs
-    from workers.queue import work
+    from workers.worker import work
 
     end_with_parent()
 

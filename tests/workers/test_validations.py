@@ -16,7 +16,7 @@ from tests.running import RunningService, wait_until
 from tests.service.test_validations import LARGE, SMALL, in_process, queued, read, submit, validation
 from tests.workers.test_worker import ended, running_worker, workers_started
 from workers import chunks, validations
-from workers.queue import connect
+from workers.queue import CPU_QUEUE, RETRY_SECONDS, LeasedQueue, connect
 
 SLOW = validation(LARGE, replicates=18)
 """Three chunks, of about a second each."""
@@ -105,8 +105,18 @@ def test_a_chunk_that_fails_for_good_fails_the_job_and_says_why(connection: Any)
     job_id = submit(service, body).json()["id"]
     key = job_id.removeprefix(chunks.ID_PREFIX)
     connection.hset(chunks.results_key(key), 1, "no JSON")
+    waiting = LeasedQueue(CPU_QUEUE, connection).scheduled_job_registry.key
+
+    def ended_after_all_attempts() -> bool:
+        # As if the time between attempts had passed.
+        for name, seconds in connection.zrange(waiting, 0, -1, withscores=True):
+            assert seconds in (0, *RETRY_SECONDS)
+            connection.zadd(waiting, {name: 0}, xx=True)
+        return worker.poll() is not None
+
     with running_worker(service, "--burst") as worker:
-        assert worker.wait(timeout=60) == 0
+        wait_until(ended_after_all_attempts, seconds=60, what="the last attempt")
+        assert worker.wait() == 0
     job = read(service, job_id)
     assert job["status"] == "failed"
     assert job["result"] is None
