@@ -6,6 +6,8 @@ disagree; 2 the request or the command line is not admissible; 3 the service can
 
 import faulthandler
 import os
+import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,30 +90,46 @@ def worker(
         str | None,
         typer.Option(help="Redis or Valkey that holds the queue; that of a running 'foretell serve' if not given."),
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, or a GPU as cuda:0; one process a GPU is enough.", show_default="cpu")
+    ] = "cpu",
+    concurrency: Annotated[
+        int | None,
+        typer.Option(help="Worker processes; the number of cores uses a machine.", show_default="1", min=1, max=256),
+    ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="Stop once the queue is empty.")] = False,
     log_format: Annotated[str | None, typer.Option(help="auto, json or console.", show_default="auto")] = None,
 ) -> None:
-    """Start a worker, which executes validations and what was posted with 'Prefer: respond-async'. Any number, on any machine.
+    """Start workers, which execute validations and what was posted with 'Prefer: respond-async'. Any number, on any machine.
 
-    SIGTERM lets it finish its current job. If it is killed, another worker takes the job over within half a minute.
+    SIGTERM lets each finish its current job. If one is killed, it is started anew, and its job is taken over within half a
+    minute.
     """
     from service.asgi import end_with_parent
     from service.data_folder import running_url
     from service.logs import configure_logs
-    from workers.worker import work
+    from workers.lifetime import UNUSABLE
 
-    end_with_parent()
-
-    given = {"data_dir": data_dir, "redis_url": redis_url, "log_format": log_format}
+    supervised = end_with_parent(with_signal=signal.SIGKILL)
+    given = {"data_dir": data_dir, "redis_url": redis_url, "log_format": log_format, "worker_concurrency": concurrency}
     settings = _settings(**{name: value for name, value in given.items() if value is not None})
+    if re.fullmatch(r"cpu|cuda:\d+", device) is None:
+        _fail(f"--device must be cpu, or a GPU as cuda:0, got {device!r}", code=2)
     configure_logs(settings)
     url = settings.redis_url or running_url(settings.data_dir)
     if url is None:
         _fail(
             f"no queue to work on: no 'foretell serve' runs on {settings.data_dir}; start one, or give --redis-url",
-            code=3,
+            code=UNUSABLE,
         )
-    work(url, burst=burst)
+    if supervised:
+        from workers.worker import work
+
+        work(url, device=device, lease_seconds=settings.worker_lease, burst=burst)
+    else:
+        from service.worker_processes import run_workers
+
+        raise typer.Exit(run_workers(url, count=settings.worker_concurrency, device=device, burst=burst))
 
 
 @app.command()

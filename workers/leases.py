@@ -22,7 +22,8 @@ from rq.serializers import JSONSerializer
 log = structlog.get_logger("foretell.worker")
 
 LEASE_SECONDS = 15.0
-RENEWAL_SECONDS = 5.0
+RENEWALS = 3
+"""While a lease lasts."""
 SWEEP_SECONDS = 2.0
 NEW_LEASE = 1e11
 """Score of a new lease; renewals are counted from here. To RQ's own programs it is a time some thousand years ahead."""
@@ -184,15 +185,21 @@ class Sweeper:
 
     Args:
         queue: to look after.
+        lease_seconds: after which who gives no sign of life has lost its job.
         clock: seconds that never jump.
     """
 
-    def __init__(self, queue: Queue, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, queue: Queue, *, lease_seconds: float = LEASE_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._lease_seconds = lease_seconds
         self._queue = queue
         self._connection: Any = queue.connection
         self._held = queue.started_job_registry
         self._waiting = queue.scheduled_job_registry
-        self._leases, self._unbegun, self._delays = (Observed(clock=clock) for _ in range(3))
+        self._leases, self._unbegun, self._delays = (
+            Observed(longest_gap=lease_seconds / 2, clock=clock) for _ in range(3)
+        )
 
     def sweep(self) -> None:
         """Look once; to be called every :data:`SWEEP_SECONDS`."""
@@ -204,11 +211,11 @@ class Sweeper:
         scores = {name.decode(): score for name, score in held}
         executing = {name.partition(":")[0] for name in scores}
         for name, age in self._leases.ages(scores).items():
-            if age > LEASE_SECONDS:
+            if age > self._lease_seconds:
                 self._take_back(name, scores[name])
         taken = {name.decode(): 0.0 for name in unbegun if name.decode() not in executing}
         for job_id, age in self._unbegun.ages(taken).items():
-            if age > LEASE_SECONDS:
+            if age > self._lease_seconds:
                 self._hand_back(job_id)
         delays = {name.decode(): delay for name, delay in waiting}
         for job_id, age in self._delays.ages(delays).items():
@@ -248,7 +255,9 @@ class Sweeper:
             registry.remove(execution, pipeline=pipeline)
             pipeline.delete(execution.key)
             if job is not None:
-                reason = f"its worker gave no sign of life for {LEASE_SECONDS:g} s, and so did those that tried before"
+                reason = (
+                    f"its worker gave no sign of life for {self._lease_seconds:g} s, and so did those that tried before"
+                )
                 record_job_failure(job, reason, pipeline)
                 if stopped:
                     job.set_status(JobStatus.STOPPED, pipeline=pipeline)

@@ -15,7 +15,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry as ConnectionRetry
-from rq import Queue, Retry
+from rq import Queue, Retry, worker_registration
 from rq.command import send_stop_execution_command
 from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.executions import Execution
@@ -28,6 +28,7 @@ from workers.leases import ask_to_stop
 from workers.predictions import predict
 
 CPU_QUEUE = "cpu"
+GPU_QUEUE = "gpu"
 JOB_ID = re.compile(r"[A-Za-z0-9_-]+")
 """What RQ allows; it raises an error about anything else."""
 HEALTH_CHECK_SECONDS = 5
@@ -36,6 +37,8 @@ RESULT_TTL_SECONDS = 24 * 3600
 RETRY_SECONDS = (1, 5, 25)
 """A job that failed is tried again after so long. One whose worker was lost is tried again at once, and as often."""
 LISTED_KEY = "foretell:jobs"
+OPEN_KEY = "foretell:jobs:open"
+"""Jobs that have not ended as far as :mod:`workers.reconciliation` knows."""
 LISTED_SECONDS = 7 * 24 * 3600
 
 
@@ -73,6 +76,7 @@ def enqueue_once(
     arguments: tuple[Any, ...],
     *,
     job_id: str,
+    queue_name: str = CPU_QUEUE,
     most_queued: int | None = None,
     result_ttl: int = RESULT_TTL_SECONDS,
 ) -> Job:
@@ -83,19 +87,20 @@ def enqueue_once(
         function: that a worker executes.
         arguments: for it; JSON.
         job_id: names the work, so that the same work is queued once.
+        queue_name: whose workers execute it.
         most_queued: no more than so many jobs may wait; None for what is a part of a job, and neither refused nor listed.
         result_ttl: seconds that the job is kept after its success.
 
     Raises:
         QueueFull: there are as many jobs already.
     """
-    queue = LeasedQueue(CPU_QUEUE, connection)
+    queue = LeasedQueue(queue_name, connection)
     for _ in range(3):
         job = find(connection, job_id)
         if job is not None:
             if job.get_status(refresh=False) not in (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED):
                 return job
-            job.delete()
+            discard(job)
         if most_queued is not None:
             if queue.count >= most_queued:
                 raise QueueFull(f"{queue.count} jobs wait, as many as may")
@@ -122,6 +127,7 @@ def _enlist(connection: "Redis", job_id: str) -> None:
     now = time.time_ns() // 1000
     pipeline = connection.pipeline()
     pipeline.zadd(LISTED_KEY, {job_id: now})
+    pipeline.sadd(OPEN_KEY, job_id)
     pipeline.zremrangebyscore(LISTED_KEY, 0, now - LISTED_SECONDS * 1_000_000)
     pipeline.execute()
 
@@ -167,6 +173,25 @@ def find(connection: "Redis", job_id: str) -> Job | None:
         return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
     except NoSuchJobError:
         return None
+
+
+def live_workers(connection: "Redis", queue_name: str) -> int:
+    """Return how many workers of a queue have given a sign of life lately."""
+    keys = worker_registration.get_keys(LeasedQueue(queue_name, connection))
+    return int(connection.exists(*keys)) if keys else 0
+
+
+def discard(job: Job) -> None:
+    """Delete a job that no worker should execute; one that is gone already is gone."""
+    for _ in range(3):
+        try:
+            job.delete()
+        except InvalidJobOperation:
+            return
+        except ValueError:  # an execution of it ended just now, between RQ's look at the list and at the entry
+            continue
+        else:
+            return
 
 
 def stop(connection: "Redis", job: Job) -> None:

@@ -22,9 +22,10 @@ from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
 from workers import leases
-from workers.leases import RENEWAL_SECONDS, SWEEP_SECONDS
-from workers.lifetime import ends_with_parent
-from workers.queue import CPU_QUEUE, RESULT_TTL_SECONDS, TIME_LIMIT_SECONDS, LeasedQueue, connect
+from workers.device import DeviceUnavailable, choose
+from workers.leases import LEASE_SECONDS, RENEWALS, SWEEP_SECONDS
+from workers.lifetime import UNUSABLE, ends_with_parent
+from workers.queue import CPU_QUEUE, GPU_QUEUE, RESULT_TTL_SECONDS, TIME_LIMIT_SECONDS, LeasedQueue, connect
 
 log = structlog.get_logger("foretell.worker")
 
@@ -70,10 +71,18 @@ class LeasedWorker(BaseWorker):
     Args:
         queue: that it works on, by name.
         connection: to the server.
+        lease_seconds: without a sign of life after which its job is another's; the same for all workers of a queue.
         reconcile: called with the connection every time it looks after the queue.
     """
 
-    def __init__(self, queue: str, *, connection: Any, reconcile: Reconcile = lambda _: None) -> None:
+    def __init__(
+        self,
+        queue: str,
+        *,
+        connection: Any,
+        lease_seconds: float = LEASE_SECONDS,
+        reconcile: Reconcile = lambda _: None,
+    ) -> None:
         super().__init__(
             [LeasedQueue(queue, connection, job_class=LeasedJob)],
             connection=connection,
@@ -85,10 +94,17 @@ class LeasedWorker(BaseWorker):
         )
         self._queue = self.queues[0]
         self._held = self._queue.started_job_registry
-        self._sweeper = leases.Sweeper(self._queue)
+        self._sweeper = leases.Sweeper(self._queue, lease_seconds=lease_seconds)
+        self.renewal_seconds = lease_seconds / RENEWALS
+        self._sweep_seconds = min(SWEEP_SECONDS, self.renewal_seconds)
         self._reconcile = reconcile
         self._swept = self._tidied = -TIDY_SECONDS
         self._may_leave = False
+
+    @property
+    def connection_timeout(self) -> int:
+        """Seconds to wait for the server: longer than for a job, whose wait a server whose clock jumped may not end."""
+        return int(SWEEP_SECONDS) + 5
 
     def run(self, *, burst: bool = False) -> None:
         """Execute jobs until told to stop, or until none is left."""
@@ -133,7 +149,7 @@ class LeasedWorker(BaseWorker):
         with self._interruptible():
             return LeasedQueue.dequeue_any(
                 self.queues,
-                None if burst else int(SWEEP_SECONDS),
+                None if burst else max(round(self._sweep_seconds), 1),
                 connection=self.connection,
                 job_class=LeasedJob,
                 serializer=JSONSerializer,
@@ -178,7 +194,7 @@ class LeasedWorker(BaseWorker):
     def look_after_the_queue(self) -> None:
         """Put back what was abandoned, if it is time to look."""
         moment = time.monotonic()
-        if moment - self._swept < SWEEP_SECONDS:
+        if moment - self._swept < self._sweep_seconds:
             return
         self._swept = moment
         self._sweeper.sweep()
@@ -291,7 +307,7 @@ class ForkingWorker(LeasedWorker, Worker):
                 # Here, as a long call into C ignores the alarm.
                 reason = f"took longer than the {limit:g} s that a job may"
                 self.kill_horse()
-            if moment - renewed >= RENEWAL_SECONDS:
+            if moment - renewed >= self.renewal_seconds:
                 renewed = moment
                 verdict = self.renewed(execution)
                 lost = verdict == "lost"
@@ -343,30 +359,55 @@ class _Waiting:
         return not self._thread.is_alive()
 
 
-def work(url: str, *, burst: bool = False) -> NoReturn:
+def work(
+    url: str,
+    *,
+    device: str = "cpu",
+    queue: str | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+    burst: bool = False,
+) -> NoReturn:
     """Execute jobs until told to stop; SIGTERM lets the current one finish.
 
     Ends the process; it does not return.
 
     Args:
         url: of the queue's server.
+        device: to compute on. With a GPU, jobs are executed in this process; without one, each in a process forked for it.
+        queue: to work on; that of the device if None. One that is not the device's is worked on as the GPU's is.
+        lease_seconds: without a sign of life after which a job is another worker's.
         burst: stop once the queue is empty.
     """
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _leave)  # until there is a worker, which finishes its job
-    import workers.chunks  # noqa: F401, PLC0415 - loaded once, for all that is forked
+    # Loads all that a job needs, once for all that is forked.
+    from workers.reconciliation import Reconciler  # noqa: PLC0415
+    from workers.resident import ResidentWorker  # noqa: PLC0415
 
+    try:
+        chosen = choose(device)
+    except DeviceUnavailable as error:
+        sys.stderr.write(
+            f"foretell: {device} cannot be used here: {error}; install CuPy for the CUDA that is there, with"
+            " pip install 'foretell[cuda13]' or 'foretell[cuda12]', or leave --device away\n"
+        )
+        sys.stderr.flush()
+        os._exit(UNUSABLE)
+    own_queue = CPU_QUEUE if device == "cpu" else GPU_QUEUE
+    kind: type[LeasedWorker] = ForkingWorker if (queue or own_queue) == CPU_QUEUE else ResidentWorker
     connection = connect(url)
     backoff = Backoff()
     while True:
         try:
-            worker = ForkingWorker(CPU_QUEUE, connection=connection)
+            worker = kind(
+                queue or own_queue, connection=connection, lease_seconds=lease_seconds, reconcile=Reconciler()
+            )
             break
         except (RedisError, OSError) as error:
             seconds = backoff.seconds()
             log.warning("queue_unavailable", error=str(error), retry_seconds=seconds)
             time.sleep(seconds)
-    log.info("worker_started", name=worker.name, queues=worker.queue_names())
+    log.info("worker_started", name=worker.name, queues=worker.queue_names(), device=chosen.name)
     worker.run(burst=burst)
     log.info("worker_stopped", name=worker.name)
     _leave()
