@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     )
     worker_lease: float = Field(
         15.0,
-        ge=3.0,
+        ge=4.0,
         description="Seconds without a sign of life after which the job of a worker is given to another; the same for all"
         " workers of a queue.",
     )

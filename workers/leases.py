@@ -25,6 +25,7 @@ LEASE_SECONDS = 15.0
 RENEWALS = 3
 """While a lease lasts."""
 SWEEP_SECONDS = 2.0
+"""At most, between two looks at a queue; with a shorter lease more often."""
 NEW_LEASE = 1e11
 """Score of a new lease; renewals are counted from here. To RQ's own programs it is a time some thousand years ahead."""
 

@@ -96,7 +96,7 @@ class LeasedWorker(BaseWorker):
         self._held = self._queue.started_job_registry
         self._sweeper = leases.Sweeper(self._queue, lease_seconds=lease_seconds)
         self.renewal_seconds = lease_seconds / RENEWALS
-        self._sweep_seconds = min(SWEEP_SECONDS, self.renewal_seconds)
+        self._sweep_seconds = min(SWEEP_SECONDS, lease_seconds / 7.5)
         self._reconcile = reconcile
         self._swept = self._tidied = -TIDY_SECONDS
         self._may_leave = False
@@ -146,10 +146,11 @@ class LeasedWorker(BaseWorker):
 
     def _take(self, *, burst: bool) -> Any:
         self.set_state(WorkerStatus.IDLE)
+        seconds: Any = None if burst else self._sweep_seconds  # RQ says int, the server takes any
         with self._interruptible():
             return LeasedQueue.dequeue_any(
                 self.queues,
-                None if burst else max(round(self._sweep_seconds), 1),
+                seconds,
                 connection=self.connection,
                 job_class=LeasedJob,
                 serializer=JSONSerializer,
