@@ -91,6 +91,11 @@ class Supervised:
         # The kernel takes the end of the thread that starts a process for that of the parent, so it stays until then.
         self._supervisor = threading.Thread(target=self._supervise, name="worker-supervisor", daemon=True)
 
+    @property
+    def pid(self) -> int:
+        """Process id of the one that was started last; 0 if none was."""
+        return 0 if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start it."""
         self._supervisor.start()

@@ -98,9 +98,9 @@ class ResidentWorker(LeasedWorker, SimpleWorker):
                 return
             job, queue, _ = current
             log.warning("worker_ends_with_its_job", job=job.id, reason=reason)
+            # It stays registered until that runs out: meanwhile its successor is there, and new jobs are not refused.
             try:
                 self.handle_job_failure(job, queue, exc_string=reason, execution=execution)
-                self.register_death()  # type: ignore[no-untyped-call] # RQ's
             except (RedisError, OSError) as error:  # then the lease runs out
                 log.warning("queue_unavailable", error=str(error))
             sys.stderr.flush()

@@ -68,10 +68,10 @@ def statuses(service: RunningService, ids: Sequence[str]) -> list[str]:
         return [client.get(f"/v1/jobs/{job_id}").json()["status"] for job_id in ids]
 
 
-def left_over(url: str) -> list[str]:
+def left_over(url: str, queue_name: str = CPU_QUEUE) -> list[str]:
     """What is still queued, taken, waiting or executed."""
     with closing(connect(url, timeout=5.0)) as connection:
-        queue = LeasedQueue(CPU_QUEUE, connection)
+        queue = LeasedQueue(queue_name, connection)
         names: list[Any] = connection.lrange(queue.key, 0, -1)
         names += connection.lrange(queue.intermediate_queue_key, 0, -1)
         names += connection.zrange(queue.scheduled_job_registry.key, 0, -1)
@@ -82,19 +82,19 @@ def left_over(url: str) -> list[str]:
 
 
 def assert_undisturbed(
-    service: RunningService, url: str, ids: Sequence[str], requests: Sequence[Body], *, seconds: float = 90.0
+    service: RunningService, url: str, ids: Sequence[str], requests: Sequence[Body], *, queue_name: str = CPU_QUEUE
 ) -> None:
     """Every job succeeded, with the result of an undisturbed run to the last bit, and nothing is left behind."""
 
     def all_ended() -> bool:
         return not {"queued", "running"} & set(statuses(service, ids))
 
-    wait_until(all_ended, seconds=seconds + 2.0 * len(ids), what="the end of all jobs")
+    wait_until(all_ended, seconds=90.0 + 2.0 * len(ids), what="the end of all jobs")
     with service.client() as client:
         jobs = [client.get(f"/v1/jobs/{job_id}").json() for job_id in ids]
     assert [job["problem"] for job in jobs] == [None] * len(jobs)
     assert [job["result"] for job in jobs] == undisturbed(requests)
-    wait_until(lambda: not left_over(url), seconds=60, what="an empty queue")
+    wait_until(lambda: not left_over(url, queue_name), seconds=60, what="an empty queue")
 
 
 class Server:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -30,15 +31,15 @@ from tests.workers.test_validations import children
 from workers.queue import connect
 
 __all__ = ["count"]  # a fixture
-FULL_AT = 100_000
-"""Bytes of the append-only file: some jobs."""
+BYTES_A_JOB = 10_000
+"""In the append-only file, or more."""
 
 
 def test_a_full_disk(tmp_path: Path, count: int) -> None:
     requests = bodies(10 * count)
     accepted: list[str] = []
     with (
-        Server(tmp_path / "server", file_limit=FULL_AT) as server,
+        Server(tmp_path / "server", file_limit=BYTES_A_JOB * count) as server,
         RunningService(tmp_path, "--redis-url", server.url) as service,
         running_workers(server.url, tmp_path) as worker,
     ):
@@ -97,9 +98,7 @@ def clocks(tmp_path: Path) -> Iterator[Clocks]:
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600], ids=["forward", "back"])
-def test_clocks_that_jump(
-    tmp_path: Path, clocks: Clocks, monkeypatch: pytest.MonkeyPatch, count: int, seconds: int
-) -> None:
+def test_clocks_that_jump(tmp_path: Path, clocks: Clocks, count: int, seconds: int) -> None:
     requests = [LONG, *bodies(count)]
     # The service has the machine's clock, the others have one that jumps.
     with Server(tmp_path / "server", **clocks.environment) as server:
@@ -120,6 +119,8 @@ def test_clocks_that_jump(
                     dying.wait(timeout=10)
                 assert_undisturbed(service, server.url, ids, requests)
             assert events(tmp_path, "lease_was_lost") == []
+            stopped = datetime.fromisoformat(events(tmp_path, "worker_stopped")[0]["timestamp"]).timestamp()
+            assert abs(stopped - time.time() - seconds) < 600
             again = bodies(2, first=7000)
             with running_workers(server.url, tmp_path, **clocks.environment):
                 clocks.jump(0)
