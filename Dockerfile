@@ -1,10 +1,12 @@
-# One image for every role; the command chooses: `serve` (the default) or `worker`.
+# One image for every role; the command chooses: `serve` (the default) or `worker`. With --build-arg REQUIREMENTS=cuda13 it
+# carries CuPy and CUDA's libraries too, for `worker --device cuda:0`; the machine brings the driver.
 FROM python:3.13-slim AS build
 
+ARG REQUIREMENTS=runtime
 WORKDIR /build
 RUN python -m venv /opt/foretell
-COPY requirements/runtime.txt requirements/runtime.txt
-RUN /opt/foretell/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt
+COPY requirements/runtime.txt requirements/cuda13.txt requirements/
+RUN /opt/foretell/bin/pip install --no-cache-dir --require-hashes -r requirements/${REQUIREMENTS}.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY api_schemas api_schemas
 COPY theory theory

@@ -79,6 +79,7 @@ lock: develop ## resolve the dependencies anew into requirements/
 	$(LOCK) --extra dev --output-file requirements/dev.txt $(ARGS)
 	$(LOCK) --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
 	$(LOCK) --extra build --constraints requirements/dev.txt --output-file requirements/runtime.txt
+	$(LOCK) --extra build --extra cuda13 --constraints requirements/dev.txt --output-file requirements/cuda13.txt
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -118,12 +118,6 @@ class Answerer:
                 f"the prediction to compare with took longer than {self._time_limit:g} s; use fewer modes",
                 headers={"Retry-After": "1"},
             ) from None
-        if request.backend == "cupy":
-            raise ProblemException(
-                "unavailable",
-                "no worker with a GPU is registered; backend 'numpy', or 'auto', runs without one",
-                headers={"Retry-After": "60"},
-            )
         return await self._jobs.submit_validation(request, key=key, idempotency=idempotency)
 
     def keep(self, prediction: Prediction) -> None:

@@ -38,8 +38,9 @@ def create() -> Edge:
     return create_app(settings, cache_url=settings.cache_url or queue_url, queue_url=queue_url)
 
 
-def end_with_parent() -> None:
-    """Have the kernel end this process with the one that supervises it, if one does."""
+def end_with_parent(*, with_signal: signal.Signals = signal.SIGTERM) -> bool:
+    """Have the kernel end this process with the one that supervises it, if one does; returns whether one does."""
     parent = os.environ.get(PARENT_PID)
-    if parent is not None and not ends_with_parent(int(parent), signal.SIGTERM):
+    if parent is not None and not ends_with_parent(int(parent), with_signal):
         sys.exit("the supervisor is gone")
+    return parent is not None

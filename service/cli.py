@@ -6,6 +6,8 @@ disagree; 2 the request or the command line is not admissible; 3 the service can
 
 import faulthandler
 import os
+import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +18,11 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
-from rich.table import Table
 
 from api_schemas.prediction import Prediction, PredictionRequest
 from api_schemas.spectra import Spectrum
-from api_schemas.validation import MOST_REPLICATES, Validation, ValidationRequest
+from api_schemas.validation import MOST_REPLICATES, ValidationRequest
+from service import tables
 from service.problems import ProblemException
 from service.settings import Settings, UnsafeConfiguration
 
@@ -88,30 +90,46 @@ def worker(
         str | None,
         typer.Option(help="Redis or Valkey that holds the queue; that of a running 'foretell serve' if not given."),
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, or a GPU as cuda:0; one process a GPU is enough.", show_default="cpu")
+    ] = "cpu",
+    concurrency: Annotated[
+        int | None,
+        typer.Option(help="Worker processes; the number of cores uses a machine.", show_default="1", min=1, max=256),
+    ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="Stop once the queue is empty.")] = False,
     log_format: Annotated[str | None, typer.Option(help="auto, json or console.", show_default="auto")] = None,
 ) -> None:
-    """Start a worker, which executes validations and what was posted with 'Prefer: respond-async'. Any number, on any machine.
+    """Start workers, which execute validations and what was posted with 'Prefer: respond-async'. Any number, on any machine.
 
-    SIGTERM lets it finish its current job. If it is killed, another worker takes the job over within half a minute.
+    SIGTERM lets each finish its current job. If one is killed, it is started anew, and its job is taken over within half a
+    minute.
     """
     from service.asgi import end_with_parent
     from service.data_folder import running_url
     from service.logs import configure_logs
-    from workers.queue import work
+    from workers.lifetime import UNUSABLE
 
-    end_with_parent()
-
-    given = {"data_dir": data_dir, "redis_url": redis_url, "log_format": log_format}
+    supervised = end_with_parent(with_signal=signal.SIGKILL)
+    given = {"data_dir": data_dir, "redis_url": redis_url, "log_format": log_format, "worker_concurrency": concurrency}
     settings = _settings(**{name: value for name, value in given.items() if value is not None})
+    if re.fullmatch(r"cpu|cuda:\d+", device) is None:
+        _fail(f"--device must be cpu, or a GPU as cuda:0, got {device!r}", code=2)
     configure_logs(settings)
     url = settings.redis_url or running_url(settings.data_dir)
     if url is None:
         _fail(
             f"no queue to work on: no 'foretell serve' runs on {settings.data_dir}; start one, or give --redis-url",
-            code=3,
+            code=UNUSABLE,
         )
-    work(url, burst=burst)
+    if supervised:
+        from workers.worker import work
+
+        work(url, device=device, lease_seconds=settings.worker_lease, burst=burst)
+    else:
+        from service.worker_processes import run_workers
+
+        raise typer.Exit(run_workers(url, count=settings.worker_concurrency, device=device, burst=burst))
 
 
 @app.command()
@@ -131,7 +149,7 @@ def predict(
     if as_json:
         sys.stdout.write(answer.decode() + "\n")
     else:
-        _print(prediction)
+        tables.show_prediction(prediction)
     raise typer.Exit(0 if prediction.status == "converged" else 1)
 
 
@@ -155,7 +173,7 @@ def spectrum(
     elif as_json:
         sys.stdout.write(answer.decode() + "\n")
     else:
-        _print_spectrum(found)
+        tables.show_spectrum(found)
     raise typer.Exit(0 if found.status == "converged" else 1)
 
 
@@ -202,7 +220,7 @@ def validate(
     if as_json:
         sys.stdout.write(found.model_dump_json() + "\n")
     else:
-        _print_validation(found)
+        tables.show_validation(found)
     raise typer.Exit(0 if found.agrees else 1)
 
 
@@ -332,73 +350,3 @@ def _key_store(data_dir: Path | None) -> Iterator[Any]:
 def _fail(message: str, *, code: int) -> NoReturn:
     typer.echo(f"foretell: {message}", err=True)
     raise typer.Exit(code)
-
-
-def _print(prediction: Prediction) -> None:
-    console = Console(highlight=False)
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    rows = {
-        "status": prediction.status,
-        "phase": prediction.phase,
-        "test error": prediction.test_error,
-        "  excess risk": prediction.excess_risk,
-        "    bias": prediction.bias,
-        "    variance": prediction.variance,
-        "train error": prediction.train_error,
-        "estimator norm squared": prediction.estimator_norm_squared,
-        "effective ridge": prediction.effective.ridge,
-        "degrees of freedom df1": prediction.effective.df1,
-        "degrees of freedom df2": prediction.effective.df2,
-    }
-    for name, value in rows.items():
-        table.add_row(name, "-" if value is None else f"{value:.8g}" if isinstance(value, float) else str(value))
-    console.print(table)
-    for warning in prediction.warnings:
-        console.print(f"[yellow]{warning.code}[/yellow]: {warning.detail}")
-
-
-def _print_spectrum(found: Spectrum) -> None:
-    console = Console(highlight=False)
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_row("status", found.status)
-    table.add_row("dimension", f"{found.dimension:.8g}")
-    for low, high in found.support:
-        table.add_row("support", f"{low:.8g} to {high:.8g}")
-    for atom in found.atoms:
-        table.add_row("atom", f"{atom.mass:.8g} at {atom.at:.8g}")
-    for outlier in found.outliers:
-        at = "-" if outlier.at is None else f"{outlier.at:.8g}"
-        alignment = "" if outlier.alignment is None else f", alignment {outlier.alignment:.6g}"
-        table.add_row(f"outlier ({outlier.origin})", f"{at}{alignment}" if outlier.visible else f"hidden at {at}")
-    for real, imaginary in found.stieltjes:
-        table.add_row("transform", f"{real:.8g} {imaginary:+.8g} i")
-    for statistic in found.statistics:
-        values = (statistic.per_dimension, statistic.mean_correction, statistic.standard_deviation)
-        limit, mean, deviation = ("-" if value is None else f"{value:.8g}" for value in values)
-        table.add_row(
-            statistic.name or statistic.expression, f"{limit} a dimension, mean {mean}, deviation {deviation}"
-        )
-    table.add_row("density", f"{len(found.density.x)} points; --csv prints them")
-    console.print(table)
-    for warning in found.warnings:
-        console.print(f"[yellow]{warning.code}[/yellow]: {warning.detail}")
-
-
-def _print_validation(found: Validation) -> None:
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("", style="bold")
-    for name in ("theory", "mean", "standard error", "z", "allowance", "agrees"):
-        table.add_column(name, justify="right")
-    for name, row in found.quantities.items():
-        numbers = (row.theory, row.mean, row.standard_error, row.z, row.allowance)
-        cells = ["-" if value is None else f"{value:.5g}" for value in numbers]
-        table.add_row(name.replace("_", " "), *cells, "yes" if row.agrees else "[red]no[/red]")
-    console.print(table)
-    console.print(f"{found.replicates} replicates on {found.backend} ({found.device})")
-    if found.warnings:
-        console.print(f"the prediction warns: {', '.join(found.warnings)}")

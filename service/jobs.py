@@ -39,6 +39,7 @@ STATUSES: dict[JobStatus, Any] = {
 }
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 RETRY_AFTER = {"Retry-After": "1"}
+RETRY_WITHOUT_GPU = {"Retry-After": "60"}
 RETRY_WHEN_FULL = {"Retry-After": "10"}
 PREDICTION_ID = "prediction-"
 IDEMPOTENCY_SECONDS = 24 * 3600
@@ -218,6 +219,12 @@ class Jobs:
         except queue.QueueFull as error:
             detail = f"{error}; try again later, or start more workers"
             raise ProblemException("queue_full", detail, headers=RETRY_WHEN_FULL) from None
+        except chunks.NoGpu:
+            detail = (
+                "no worker with a GPU runs; start one with 'foretell worker --device cuda:0' on a machine that has one, or"
+                " choose backend 'numpy', or 'auto', which run without"
+            )
+            raise ProblemException("unavailable", detail, headers=RETRY_WITHOUT_GPU) from None
         except ResponseError as error:
             log.warning("queue_refuses", error=str(error))
             detail = "the queue's server takes no more work, its memory or disk is full; try again later"

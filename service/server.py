@@ -18,10 +18,10 @@ from uvicorn.supervisors import Multiprocess
 
 from service.asgi import PARENT_PID
 from service.embedded import EmbeddedValkey
-from service.embedded_worker import EmbeddedWorker
 from service.keys import KeyStore
 from service.logs import configure_logs
 from service.settings import Settings, UnsafeConfiguration, check_exposure
+from service.worker_processes import WorkerProcesses
 
 log = structlog.get_logger("foretell.server")
 
@@ -86,7 +86,8 @@ def serve(settings: Settings) -> int:
         # API processes build their settings from the environment, whether they are this process or its children.
         os.environ.update(_environment(settings, redis_url=redis_url, cache_url=str(cache_url)))
         if settings.redis_url is None and settings.embedded_worker:
-            stack.enter_context(EmbeddedWorker(redis_url, stop_seconds=settings.graceful_timeout))
+            count, patience = settings.worker_concurrency, settings.graceful_timeout
+            stack.enter_context(WorkerProcesses(redis_url, count=count, stop_seconds=patience))
         if settings.api_processes > 1:
             metrics_dir = tempfile.mkdtemp(prefix="foretell-metrics-")
             stack.callback(shutil.rmtree, metrics_dir, ignore_errors=True)

@@ -43,7 +43,20 @@ class Settings(BaseSettings):
     redis_timeout: float = Field(0.25, gt=0, description="Seconds to wait for Redis before doing without.")
 
     embedded_worker: bool = Field(
-        True, description="Whether a service that starts its own Valkey starts a worker too, which executes its jobs."
+        True, description="Whether a service that starts its own Valkey starts workers too, which execute its jobs."
+    )
+    worker_concurrency: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Worker processes that foretell worker, or a service with its own Valkey, starts; the number of cores"
+        " uses a machine, as each computes with one thread.",
+    )
+    worker_lease: float = Field(
+        15.0,
+        ge=4.0,
+        description="Seconds without a sign of life after which the job of a worker is given to another; the same for all"
+        " workers of a queue.",
     )
     queue_limit: int = Field(10_000, ge=1, description="Jobs that may wait in the queue; another is answered 503.")
     longest_wait: float = Field(

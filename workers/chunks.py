@@ -5,6 +5,7 @@ is the outcome; whatever was killed in between is done again by RQ and finds wha
 to live before the end, so that a server that evicts leaves them alone.
 """
 
+import json
 import re
 from collections.abc import Container
 from dataclasses import dataclass
@@ -18,8 +19,19 @@ from rq.serializers import JSONSerializer
 
 from api_schemas.canonical import canonical_json
 from api_schemas.validation import ValidationRequest
-from workers import validations
-from workers.queue import CPU_QUEUE, RESULT_TTL_SECONDS, LeasedQueue, enqueue_once, find, reason_of, stop
+from workers import device, validations
+from workers.queue import (
+    CPU_QUEUE,
+    GPU_QUEUE,
+    RESULT_TTL_SECONDS,
+    LeasedQueue,
+    discard,
+    enqueue_once,
+    find,
+    live_workers,
+    reason_of,
+    stop,
+)
 from workers.refusals import Refused
 
 log = structlog.get_logger("foretell.worker")
@@ -31,7 +43,7 @@ MOST_CHUNKS = 2000
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 RECORD_CHUNK = """
-if redis.call('HEXISTS', KEYS[1], 'outcome') == 1 then return 0 end
+if redis.call('HEXISTS', KEYS[1], 'outcome') == 1 or redis.call('HGET', KEYS[1], 'queue') ~= ARGV[3] then return 0 end
 return redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2])
 """
 SETTLE = """
@@ -42,6 +54,10 @@ if ARGV[2] == 'succeeded' then redis.call('DEL', KEYS[2]) else redis.call('EXPIR
 return 1
 """
 """Chunks of what failed or was cancelled are kept as long as its record: asked for again, it goes on from there."""
+
+
+class NoGpu(Exception):
+    """A GPU was asked for, and no worker that lives has one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,22 +103,47 @@ def check(request: ValidationRequest) -> None:
 def submit_validation(connection: Any, request: ValidationRequest, *, key: str, most_queued: int) -> None:
     """Queue a validation unless it is under way or done; one that failed or was cancelled goes on from where it was.
 
+    Which queue it is, and so what computes it, is decided here once, and holds for all of its chunks.
+
     Raises:
+        NoGpu: a GPU is asked for, and no worker has one.
         QueueFull: there are as many jobs already.
     """
     standing = standing_of(connection, key)
     if standing is not None and standing.status not in ("failed", "cancelled"):
         return
     job_id = ID_PREFIX + key
+    before = _queue_of(connection, key)
+    queue_name = _queue_for(connection, request, before)
     if standing is not None:
         withdraw(connection, key, standing.total)
-        connection.persist(results_key(key))
+        if before in (None, queue_name):
+            connection.persist(results_key(key))
+        else:
+            connection.delete(results_key(key))  # no result may mix what different backends computed
         connection.delete(record_key(key))
         job = find(connection, job_id)
         if job is not None:
-            job.delete()
+            discard(job)
     arguments = (canonical_json(request).decode(), key)
-    enqueue_once(connection, plan_validation, arguments, job_id=job_id, most_queued=most_queued)
+    enqueue_once(connection, plan_validation, arguments, job_id=job_id, queue_name=queue_name, most_queued=most_queued)
+
+
+def _queue_for(connection: Any, request: ValidationRequest, before: str | None) -> str:
+    """Return whose workers run a validation: those with a GPU if it asks for one, or may have one and one is there."""
+    if request.backend == "numpy" or (request.backend == "auto" and before == CPU_QUEUE):
+        return CPU_QUEUE
+    if live_workers(connection, GPU_QUEUE):
+        return GPU_QUEUE
+    if request.backend == "cupy":
+        raise NoGpu
+    return CPU_QUEUE
+
+
+def _queue_of(connection: Any, key: str) -> str | None:
+    """Return whose workers run a validation, None before it is planned."""
+    name = connection.hget(record_key(key), "queue")
+    return None if name is None else str(name.decode())
 
 
 def standing_of(connection: Any, key: str) -> Standing | None:
@@ -153,14 +194,14 @@ def withdraw(connection: Any, key: str, total: int, *, keep: Container[int] = ()
 
     One that is being taken by a worker just now is neither; it finds the outcome when it starts.
     """
-    ids = [_chunk_id(key, index) for index in range(total) if index not in keep]
+    ids = [chunk_id(key, index) for index in range(total) if index not in keep]
     for job in Job.fetch_many(ids, connection=connection, serializer=JSONSerializer):
         if job is None:
             continue
         if job.get_status(refresh=False) == JobStatus.STARTED:
             stop(connection, job)
         else:
-            job.delete()
+            discard(job)
 
 
 def plan_validation(canonical_request: str, key: str) -> None:
@@ -170,18 +211,18 @@ def plan_validation(canonical_request: str, key: str) -> None:
         canonical_request: validated when it was queued.
         key: of the request.
     """
-    connection = _connection()
+    connection, queue_name = _this_job()
     request = ValidationRequest.model_validate_json(canonical_request)
     total = len(validations.chunks_of(request))
     record = record_key(key)
     if connection.hexists(record, "outcome"):
         return
     # The total comes first: a chunk that ends before the others are queued must not take itself for the last.
-    connection.hset(record, "total", total)
+    connection.hset(record, mapping={"total": total, "queue": queue_name})
     recorded = {int(index) for index in connection.hkeys(results_key(key))}
     for index in range(total):
         if index not in recorded:
-            _queue_chunk(connection, canonical_request, key, index)
+            queue_chunk(connection, canonical_request, key, index, queue_name)
     connection.hset(record, mapping={"planned": 1, "request": canonical_request})
     if connection.hexists(record, "outcome"):
         withdraw(connection, key, total)
@@ -197,16 +238,23 @@ def run_validation_chunk(canonical_request: str, key: str, index: int) -> None:
         key: of the request.
         index: of the chunk.
     """
-    connection = _connection()
+    connection, queue_name = _this_job()
     record, chunks = record_key(key), results_key(key)
     if connection.hexists(record, "outcome"):
         return
     connection.hset(record, "started", 1)
     request = ValidationRequest.model_validate_json(canonical_request)
     if not connection.hexists(chunks, index):
-        values = validations.run_chunk(request, validations.chunks_of(request)[index])
-        connection.eval(RECORD_CHUNK, 2, record, chunks, index, validations.dumped(values))
+        found = result_of_chunk(request, index)
+        connection.eval(RECORD_CHUNK, 2, record, chunks, index, found, queue_name)
     _conclude_if_enough(connection, request, key)
+
+
+def result_of_chunk(request: ValidationRequest, index: int) -> str:
+    """Run a chunk on the device of this process; returns what is recorded of it."""
+    on = device.chosen()
+    values = validations.run_chunk(request, validations.chunks_of(request)[index], xp=on.xp)
+    return json.dumps({"backend": on.backend, "device": on.name, "values": validations.dumped(values)})
 
 
 def _conclude_if_enough(connection: Any, request: ValidationRequest, key: str) -> None:
@@ -217,12 +265,16 @@ def _conclude_if_enough(connection: Any, request: ValidationRequest, key: str) -
         return
     recorded = {int(index): values for index, values in connection.hgetall(results_key(key)).items()}
     first: list[dict[str, list[float | None]]] = []
+    on: list[tuple[str, str]] = []
     while len(first) in recorded:
-        first.append(validations.loaded(recorded[len(first)]))
+        chunk = json.loads(recorded[len(first)])
+        first.append(validations.loaded(chunk["values"]))
+        on.append((chunk["backend"], chunk["device"]))
     count = validations.enough(request, first)
     if count is None and len(first) < total:
         return
-    found = validations.conclude(request, first[:count], backend="numpy", device="cpu")
+    devices = ", ".join(sorted({name for _, name in on[:count]}))
+    found = validations.conclude(request, first[:count], backend=on[0][0], device=devices)
     if _settle(connection, key, "succeeded", found.model_dump_json()):
         withdraw(connection, key, total, keep=recorded)
         log.info("validation_concluded", key=key, agrees=found.agrees, replicates=found.replicates)
@@ -235,10 +287,11 @@ def _settle(connection: Any, key: str, outcome: str, value: str) -> bool:
 
 def _failure(connection: Any, key: str, total: int) -> str | None:
     """Return why a chunk, or the conclusion after it, has failed for good, None if none has."""
-    registry = FailedJobRegistry(queue=LeasedQueue(CPU_QUEUE, connection)).key
-    scores = connection.zmscore(registry, [_chunk_id(key, index) for index in range(total)])
+    queue_name = _queue_of(connection, key) or CPU_QUEUE
+    registry = FailedJobRegistry(queue=LeasedQueue(queue_name, connection)).key
+    scores = connection.zmscore(registry, [chunk_id(key, index) for index in range(total)])
     for index, score in enumerate(scores):
-        job = find(connection, _chunk_id(key, index)) if score is not None else None
+        job = find(connection, chunk_id(key, index)) if score is not None else None
         if job is None:
             continue
         if job.get_status(refresh=False) == JobStatus.FAILED:
@@ -246,19 +299,21 @@ def _failure(connection: Any, key: str, total: int) -> str | None:
         if job.get_status(refresh=False) == JobStatus.STOPPED:
             # Stopped for a cancellation that was taken back before it took effect.
             request, _, _ = job.args
-            _queue_chunk(connection, request, key, index)
+            queue_chunk(connection, request, key, index, queue_name)
     return None
 
 
-def _queue_chunk(connection: Any, canonical_request: str, key: str, index: int) -> None:
-    job_id = _chunk_id(key, index)
-    enqueue_once(connection, run_validation_chunk, (canonical_request, key, index), job_id=job_id, result_ttl=0)
+def queue_chunk(connection: Any, canonical_request: str, key: str, index: int, queue_name: str) -> None:
+    """Queue a chunk unless it is queued already."""
+    arguments, job_id = (canonical_request, key, index), chunk_id(key, index)
+    enqueue_once(connection, run_validation_chunk, arguments, job_id=job_id, queue_name=queue_name, result_ttl=0)
 
 
-def _connection() -> Any:
+def _this_job() -> tuple[Any, str]:
+    """Return the connection of the job that this process executes, and the queue that it came from."""
     job = get_current_job()
     assert job is not None, "only a worker executes this"
-    return job.connection
+    return job.connection, job.origin
 
 
 def _strings(mapping: dict[bytes, bytes]) -> dict[str, str]:
@@ -275,5 +330,6 @@ def results_key(key: str) -> str:
     return f"foretell:validation:{key}:chunks"
 
 
-def _chunk_id(key: str, index: int) -> str:
+def chunk_id(key: str, index: int) -> str:
+    """Return the id of the job that runs a chunk."""
     return f"{ID_PREFIX}{key}-{index}"

@@ -1,4 +1,4 @@
-"""Processes that must not outlive the one that started them."""
+"""Processes that must not outlive the one that started them, and how they tell it why they ended."""
 
 import ctypes
 import os
@@ -6,6 +6,11 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+
+UNUSABLE = 3
+"""Exit code of a worker that cannot run here; starting it again would not help."""
+AGAIN = 75
+"""Exit code of a worker that ended to be rid of its job, and wants to be started again at once."""
 
 
 def ends_with_parent(parent: int, with_signal: signal.Signals) -> bool:

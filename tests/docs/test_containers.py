@@ -82,3 +82,33 @@ def test_the_queue_never_evicts_and_the_cache_may() -> None:
 
 def test_only_this_machine_is_let_in_by_default() -> None:
     assert all(port.startswith("127.0.0.1:") for port in COMPOSE["services"]["api"]["ports"])
+
+
+def test_workers_scale() -> None:
+    worker = COMPOSE["services"]["worker"]
+    assert "profiles" not in worker
+    assert worker["command"] == ["worker", "--concurrency", "${FORETELL_WORKER_CONCURRENCY:-1}"]
+    assert "container_name" not in worker
+    assert "ports" not in worker
+
+
+def test_a_worker_with_a_gpu_is_there_for_those_who_ask() -> None:
+    worker = COMPOSE["services"]["worker-gpu"]
+    assert worker["profiles"] == ["gpu"]
+    assert worker["command"] == ["worker", "--device", "cuda:0"]
+    (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert device["driver"] == "nvidia"
+    assert "gpu" in device["capabilities"]
+    assert worker["environment"]["CUPY_CACHE_DIR"].startswith(worker["tmpfs"][0])
+    assert worker["image"] != COMPOSE["services"]["worker"]["image"]
+    requirements = worker["build"]["args"]["REQUIREMENTS"]
+    assert "ARG" in [step["instruction"] for step in instructions() if step["value"].startswith("REQUIREMENTS=")]
+    assert "cupy-cuda13x==" in (ROOT / "requirements" / f"{requirements}.txt").read_text()
+
+
+def test_the_image_with_cuda_has_the_versions_of_the_other_one() -> None:
+    def pinned(name: str) -> set[str]:
+        lines = (ROOT / "requirements" / name).read_text().splitlines()
+        return {line.split()[0] for line in lines if line[:1].isalpha()}
+
+    assert pinned("runtime.txt") < pinned("cuda13.txt")

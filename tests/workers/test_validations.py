@@ -16,7 +16,7 @@ from tests.running import RunningService, wait_until
 from tests.service.test_validations import LARGE, SMALL, in_process, queued, read, submit, validation
 from tests.workers.test_worker import ended, running_worker, workers_started
 from workers import chunks, validations
-from workers.queue import connect
+from workers.queue import CPU_QUEUE, GPU_QUEUE, RETRY_SECONDS, LeasedQueue, connect
 
 SLOW = validation(LARGE, replicates=18)
 """Three chunks, of about a second each."""
@@ -40,10 +40,18 @@ def connection(tmp_path: Path) -> Iterator[Any]:
             yield connected
 
 
+def children(pid: int) -> list[int]:
+    """The processes that any thread of a process has started."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except OSError:  # ended meanwhile
+        return []
+
+
 def horse_of(worker: subprocess.Popen[bytes]) -> int | None:
-    """The process that a worker has forked for its job."""
-    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
-    return int(children[0]) if children else None
+    """The process that a worker, which a supervisor has started, has forked for its job."""
+    return next((horse for process in children(worker.pid) for horse in children(process)), None)
 
 
 def computing(service: RunningService, job_id: str, worker: subprocess.Popen[bytes]) -> int:
@@ -88,11 +96,12 @@ def test_a_chunk_counts_once_and_a_crash_before_the_conclusion_is_made_good(conn
     plan = validations.chunks_of(request)
     assert len(plan) > 1
     # As if workers had recorded all chunks, each twice, and died before anyone concluded.
-    for index, chunk in enumerate(plan):
+    connection.hset(chunks.record_key(key), "queue", CPU_QUEUE)
+    for index in range(len(plan)):
         place = (chunks.RECORD_CHUNK, 2, chunks.record_key(key), chunks.results_key(key), index)
-        values = validations.run_chunk(request, chunk)
-        assert connection.eval(*place, validations.dumped(values)) == 1
-        assert connection.eval(*place, "{}") == 0
+        assert connection.eval(*place, chunks.result_of_chunk(request, index), GPU_QUEUE) == 0
+        assert connection.eval(*place, chunks.result_of_chunk(request, index), CPU_QUEUE) == 1
+        assert connection.eval(*place, "{}", CPU_QUEUE) == 0
     job_id = submit(service, body).json()["id"]
     with running_worker(service, "--burst") as worker:
         assert worker.wait(timeout=60) == 0
@@ -105,8 +114,18 @@ def test_a_chunk_that_fails_for_good_fails_the_job_and_says_why(connection: Any)
     job_id = submit(service, body).json()["id"]
     key = job_id.removeprefix(chunks.ID_PREFIX)
     connection.hset(chunks.results_key(key), 1, "no JSON")
+    waiting = LeasedQueue(CPU_QUEUE, connection).scheduled_job_registry.key
+
+    def ended_after_all_attempts() -> bool:
+        # As if the time between attempts had passed.
+        for name, seconds in connection.zrange(waiting, 0, -1, withscores=True):
+            assert seconds in (0, *RETRY_SECONDS)
+            connection.zadd(waiting, {name: 0}, xx=True)
+        return worker.poll() is not None
+
     with running_worker(service, "--burst") as worker:
-        assert worker.wait(timeout=60) == 0
+        wait_until(ended_after_all_attempts, seconds=60, what="the last attempt")
+        assert worker.wait() == 0
     job = read(service, job_id)
     assert job["status"] == "failed"
     assert job["result"] is None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -132,6 +133,22 @@ def test_without_a_queue_a_worker_says_what_to_do(tmp_path: Any) -> None:
     result = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert result.returncode == 3
     assert b"--redis-url" in result.stderr
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x"])
+def test_a_device_that_is_none_is_refused(tmp_path: Any, device: str) -> None:
+    command = [sys.executable, "-m", "service", "worker", "--redis-url", "redis://127.0.0.1:1/0", "--device", device]
+    result = subprocess.run(command, capture_output=True, timeout=60, check=False, cwd=tmp_path)
+    assert result.returncode == 2
+    assert b"cuda:0" in result.stderr
+
+
+@pytest.mark.skipif(find_spec("cupy") is not None, reason="CuPy is there")
+def test_without_cupy_a_worker_for_a_gpu_says_what_to_do(service: RunningService) -> None:
+    command = [sys.executable, "-m", "service", "worker", "--data-dir", str(service.data_dir), "--device", "cuda:0"]
+    result = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert result.returncode == 3
+    assert b"pip install 'foretell[cuda13]'" in result.stderr
 
 
 def test_without_redis_jobs_are_refused_and_predictions_are_not(tmp_path: Any) -> None:
