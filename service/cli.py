@@ -188,6 +188,10 @@ def validate(
         typer.Option(help="How many training sets are drawn.", show_default="100", min=2, max=MOST_REPLICATES),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the random streams.", show_default="0", min=0)] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="What computes: cpu, or a GPU as cuda:0.", show_default="cpu, or cuda:0 for backend cupy"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as the service would send it.")] = False,
 ) -> None:
     """Draw and train a prediction's model at its finite size, many times, here and now, and compare with the theory.
@@ -195,6 +199,7 @@ def validate(
     The numbers are those of POST /v1/validations. Exit code 1 if theory and simulation disagree.
     """
     from service.computations import refusals
+    from simulation.devices import DeviceUnavailable, open_device
     from workers import chunks, validations
     from workers.refusals import Refused
 
@@ -205,18 +210,22 @@ def validate(
                 chunks.check(request)
             except Refused as refusal:
                 raise type(refusal)(refusal.pointer.removeprefix(within), refusal.detail) from None
-    if request.backend == "cupy":
-        _fail("no GPU is used here; choose backend 'numpy' or 'auto'", code=2)
+    try:
+        opened = open_device(device or ("cuda:0" if request.backend == "cupy" else "cpu"))
+    except DeviceUnavailable as error:
+        _fail(str(error), code=3)
+    if request.backend not in ("auto", opened.backend):
+        _fail(f"the request is for backend {request.backend!r}, and --device {device} has {opened.backend!r}", code=2)
     results: list[dict[str, list[float | None]]] = []
     console = Console(stderr=True, highlight=False)
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console) as progress:
         task = progress.add_task("replicates", total=request.replicates)
-        for chunk in validations.chunks_of(request):
-            results.append(validations.run_chunk(request, chunk))
+        for chunk in validations.chunks_of(request, opened.backend):
+            results.append(validations.run_chunk(request, chunk, device=opened))
             progress.advance(task, chunk.size)
             if validations.enough(request, results) is not None:
                 break
-    found = validations.conclude(request, results, backend="numpy", device="cpu")
+    found = validations.conclude(request, results, backend=opened.backend, device=opened.name)
     if as_json:
         sys.stdout.write(found.model_dump_json() + "\n")
     else:

