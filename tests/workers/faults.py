@@ -193,3 +193,13 @@ def signal_tree(pids: Sequence[int], what: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, what)
+
+
+@contextmanager
+def held(pids: Sequence[int]) -> Iterator[None]:
+    """Have idle workers wait, so that jobs are there in numbers when they begin."""
+    signal_tree(pids, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        signal_tree(pids, signal.SIGCONT)

@@ -19,6 +19,7 @@ from tests.workers.faults import (
     assert_undisturbed,
     bodies,
     events,
+    held,
     running_workers,
     signal_tree,
     statuses,
@@ -61,8 +62,8 @@ def sleeps(pid: int) -> bool:
 class TestWorkers:
     def test_work_horses_killed(self, server: Server, service: RunningService, tmp_path: Path, count: int) -> None:
         requests = [LONG, *bodies(count)]
+        ids = submit_all(service, requests)
         with running_workers(server.url, tmp_path) as worker:
-            ids = submit_all(service, requests)
             running(service, ids[0])
             for _ in range(3):
                 horse: int = wait_until(lambda: horse_of(worker), what="a work horse")
@@ -73,8 +74,8 @@ class TestWorkers:
 
     def test_a_whole_tree_killed(self, server: Server, service: RunningService, tmp_path: Path, count: int) -> None:
         requests = [LONG, *bodies(count)]
+        ids = submit_all(service, requests)
         with running_workers(server.url, tmp_path, "--concurrency", "2") as first:
-            ids = submit_all(service, requests)
             running(service, ids[0])
             workers = children(first.pid)
             assert len(workers) == 2
@@ -91,8 +92,8 @@ class TestWorkers:
         self, server: Server, service: RunningService, tmp_path: Path, count: int
     ) -> None:
         requests = [LONG, *bodies(count)]
+        ids = submit_all(service, requests)
         with running_workers(server.url, tmp_path, "--concurrency", "2") as workers:
-            ids = submit_all(service, requests)
             running(service, ids[0])
             before = children(workers.pid)
             signal_tree([before[0]], signal.SIGKILL)
@@ -104,8 +105,8 @@ class TestWorkers:
     ) -> None:
         requests = [LONG, *bodies(count)]
         (tmp_path / "slow").mkdir()
+        ids = submit_all(service, requests)
         with running_workers(server.url, tmp_path / "slow") as slow:
-            ids = submit_all(service, requests)
             running(service, ids[0])
             (process,) = children(slow.pid)
             frozen = [process, wait_until(lambda: horse_of(slow), what="a work horse")]
@@ -153,8 +154,8 @@ class TestService:
         self, server: Server, service: RunningService, tmp_path: Path, count: int
     ) -> None:
         requests = [LONG, *bodies(count)]
+        ids = submit_all(service, requests)
         with running_workers(server.url, tmp_path):
-            ids = submit_all(service, requests)
             running(service, ids[0])
             service.stop(with_signal=signal.SIGKILL)
             service.start()
@@ -163,7 +164,9 @@ class TestService:
     def test_killed_with_its_server_and_its_worker(self, tmp_path: Path, count: int) -> None:
         requests = [LONG, *bodies(count)]
         with RunningService(tmp_path, embedded_worker="on", worker_lease="4") as service:
-            ids = submit_all(service, requests)
+            wait_until(lambda: service.logged("worker_started"), what="the worker's start")
+            with held([service.logged("worker_starting")[-1]["pid"]]):
+                ids = submit_all(service, requests)
             running(service, ids[0])
             service.stop(with_signal=signal.SIGKILL)
             service.start()
@@ -176,7 +179,9 @@ class TestServer:
     def test_the_embedded_one_killed(self, tmp_path: Path, count: int) -> None:
         requests = [LONG, *bodies(count)]
         with RunningService(tmp_path, embedded_worker="on", worker_lease="4") as service:
-            ids = submit_all(service, requests)
+            wait_until(lambda: service.logged("worker_started"), what="the worker's start")
+            with held([service.logged("worker_starting")[-1]["pid"]]):
+                ids = submit_all(service, requests)
             running(service, ids[0])
             url = running_url(service.data_dir)
             assert url is not None
@@ -190,8 +195,8 @@ class TestServer:
         self, server: Server, service: RunningService, tmp_path: Path, count: int
     ) -> None:
         requests = [LONG, *bodies(count)]
+        ids = submit_all(service, requests)
         with running_workers(server.url, tmp_path) as worker:
-            ids = submit_all(service, requests)
             running(service, ids[0])
             horse: int = wait_until(lambda: horse_of(worker), what="a work horse")
             server.kill()

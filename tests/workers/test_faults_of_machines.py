@@ -22,6 +22,7 @@ from tests.workers.faults import (
     assert_undisturbed,
     bodies,
     events,
+    held,
     running_workers,
     signal_tree,
     submit_all,
@@ -108,11 +109,12 @@ def test_clocks_that_jump(tmp_path: Path, clocks: Clocks, count: int, seconds: i
             clocks.jump(0)
         with RunningService(tmp_path, "--redis-url", server.url) as service:
             (tmp_path / "dying").mkdir()
-            with running_workers(server.url, tmp_path, **clocks.environment):
+            with running_workers(server.url, tmp_path, **clocks.environment) as living:
                 wait_until(lambda: events(tmp_path, "worker_started"), what="the worker's start")
                 with running_workers(server.url, tmp_path / "dying", **clocks.environment) as dying:
                     wait_until(lambda: events(tmp_path / "dying", "worker_started"), what="the other's start")
-                    ids = submit_all(service, requests)
+                    with held([*children(living.pid), *children(dying.pid)]):
+                        ids = submit_all(service, requests)
                     running(service, ids[0])
                     clocks.jump(seconds)
                     signal_tree([*children(dying.pid), dying.pid], signal.SIGKILL)
