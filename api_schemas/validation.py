@@ -30,7 +30,7 @@ class ValidationRequest(Schema):
         le=MOST_REPLICATES,
     )
     seed: Whole = described(
-        "Of the random streams, one for each replicate: the same seed gives the same numbers anywhere.",
+        "Of the random streams, one for each replicate: with the same backend, the same seed gives the same numbers anywhere.",
         unit="1",
         example=0,
         default=0,
