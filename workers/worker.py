@@ -100,6 +100,7 @@ class LeasedWorker(BaseWorker):
         self._reconcile = reconcile
         self._swept = self._tidied = -TIDY_SECONDS
         self._may_leave = False
+        self.exit_code = 0
 
     @property
     def connection_timeout(self) -> int:
@@ -135,8 +136,9 @@ class LeasedWorker(BaseWorker):
                 except Exception as error:  # a defect must not take the worker away from the other jobs
                     log.exception("worker_failed")
                     self._wait_out(error, backoff.seconds())
-        with suppress(RedisError, OSError):
-            self.teardown()  # type: ignore[no-untyped-call] # RQ's
+        if self.exit_code == 0:
+            with suppress(RedisError, OSError):
+                self.teardown()  # type: ignore[no-untyped-call] # RQ's
 
     def _wait_out(self, error: Exception, seconds: float) -> None:
         self.executions.clear()
@@ -411,10 +413,14 @@ def work(
     log.info("worker_started", name=worker.name, queues=worker.queue_names(), device=chosen.name)
     worker.run(burst=burst)
     log.info("worker_stopped", name=worker.name)
-    _leave()
+    _end(worker.exit_code)
 
 
 def _leave(*_: object) -> NoReturn:
+    _end(0)
+
+
+def _end(exit_code: int) -> NoReturn:
     """End a process that has nothing under way, without taking the interpreter down around RQ's listening thread.
 
     That thread is a daemon, and may be starting or waiting in C: a process that was told to stop while it started was
@@ -422,4 +428,4 @@ def _leave(*_: object) -> NoReturn:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(exit_code)
