@@ -4,7 +4,7 @@ No crash of a process leads there. What does is a server that loses its last sec
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rq.job import Job, JobStatus
@@ -14,6 +14,9 @@ from workers.leases import Observed
 from workers.queue import CPU_QUEUE, GPU_QUEUE, OPEN_KEY, LeasedQueue, find
 
 RECONCILE_SECONDS = 30.0
+LONGEST_SECONDS = 0.5
+"""At a time: meanwhile no lease is renewed."""
+MOST_WAITING = 200_000
 TURN_KEY = "foretell:reconciled"
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
 
@@ -32,22 +35,31 @@ class Reconciler:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._turns = Observed(clock=clock)
+        self._steps: Iterator[str] = iter(())
 
     def __call__(self, connection: Any) -> None:
-        """Reconcile if it is time, and no other worker does."""
+        """Reconcile if it is time and no other worker does; a little now, and the rest the next times."""
         turn = float(connection.get(TURN_KEY) or 0)
         if self._turns.ages({TURN_KEY: turn})[TURN_KEY] >= RECONCILE_SECONDS and connection.eval(
             CLAIM, 1, TURN_KEY, int(turn)
         ):
-            reconcile(connection)
+            self._steps = reconciled(connection)
+        until = self._clock() + LONGEST_SECONDS
+        for _ in self._steps:
+            if self._clock() > until:
+                break
 
 
-def reconcile(connection: Any) -> None:
-    """Put back every job that has not ended and is nowhere, and forget those that have ended."""
+def reconciled(connection: Any) -> Iterator[str]:
+    """Put back every job that has not ended and is nowhere, and forget those that have ended; yields the id of each."""
     known = _somewhere(connection)
+    if known is None:
+        return
     for name in connection.smembers(OPEN_KEY):
         job_id = name.decode()
+        yield job_id
         if job_id in known:
             continue
         if job_id.startswith(chunks.ID_PREFIX):
@@ -58,10 +70,13 @@ def reconcile(connection: Any) -> None:
             connection.srem(OPEN_KEY, job_id)
 
 
-def _somewhere(connection: Any) -> set[str]:
-    """Return the ids of all jobs that wait or are executed."""
+def _somewhere(connection: Any) -> set[str] | None:
+    """Return the ids of all jobs that wait or are executed; None if they are so many that it can wait, too."""
+    queues = (LeasedQueue(CPU_QUEUE, connection), LeasedQueue(GPU_QUEUE, connection))
+    if sum(queue.count for queue in queues) > MOST_WAITING:
+        return None
     pipeline = connection.pipeline(transaction=False)
-    for queue in (LeasedQueue(CPU_QUEUE, connection), LeasedQueue(GPU_QUEUE, connection)):
+    for queue in queues:
         pipeline.lrange(queue.key, 0, -1)
         pipeline.lrange(queue.intermediate_queue_key, 0, -1)
         pipeline.zrange(queue.scheduled_job_registry.key, 0, -1)

@@ -89,6 +89,9 @@ class ResidentWorker(LeasedWorker, SimpleWorker):
         with self._settling:
             super()._finalize_failure(*arguments, **options)
             self._current = None
+        # An error may have left the device's context in a state in which everything fails: the next job gets a new one.
+        self.exit_code = AGAIN
+        self._stop_requested = True
 
     def _end(self, execution: Execution, reason: str) -> None:
         """Settle a job that has not ended by itself, and end the process."""

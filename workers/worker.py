@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 
 import structlog
 from redis.exceptions import RedisError
-from rq import Worker, worker_registration
-from rq.exceptions import DequeueTimeout, InvalidJobOperation, StopRequested
+from rq import worker_registration
+from rq.exceptions import DequeueTimeout, StopRequested
 from rq.executions import Execution
-from rq.job import Job, JobStatus
+from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.utils import now
@@ -25,8 +25,8 @@ from simulation.devices import DeviceUnavailable
 from workers import leases
 from workers.device import choose
 from workers.leases import LEASE_SECONDS, RENEWALS, SWEEP_SECONDS
-from workers.lifetime import UNUSABLE, ends_with_parent
-from workers.queue import CPU_QUEUE, GPU_QUEUE, RESULT_TTL_SECONDS, TIME_LIMIT_SECONDS, LeasedQueue, connect
+from workers.lifetime import UNUSABLE
+from workers.queue import CPU_QUEUE, GPU_QUEUE, RESULT_TTL_SECONDS, LeasedQueue, connect
 
 log = structlog.get_logger("foretell.worker")
 
@@ -101,6 +101,7 @@ class LeasedWorker(BaseWorker):
         self._reconcile = reconcile
         self._swept = self._tidied = -TIDY_SECONDS
         self._may_leave = False
+        self.exit_code = 0
 
     @property
     def connection_timeout(self) -> int:
@@ -136,8 +137,9 @@ class LeasedWorker(BaseWorker):
                 except Exception as error:  # a defect must not take the worker away from the other jobs
                     log.exception("worker_failed")
                     self._wait_out(error, backoff.seconds())
-        with suppress(RedisError, OSError):
-            self.teardown()  # type: ignore[no-untyped-call] # RQ's
+        if self.exit_code == 0:
+            with suppress(RedisError, OSError):
+                self.teardown()  # type: ignore[no-untyped-call] # RQ's
 
     def _wait_out(self, error: Exception, seconds: float) -> None:
         self.executions.clear()
@@ -268,99 +270,6 @@ class LeasedWorker(BaseWorker):
         super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
 
 
-class ForkingWorker(LeasedWorker, Worker):
-    """A worker that forks for each job: it can be stopped inside a call into C, and its memory comes back."""
-
-    def execute_job(self, job: Job, queue: Queue) -> None:
-        """Execute a job in a process of its own, and watch over it."""
-        self._stopped_job_id = None
-        execution = self.prepare_execution(job)
-        if self.begins(job, queue, execution):
-            self.fork_work_horse(job, queue)
-            self.monitor_work_horse(job, queue, execution)
-        self.set_state(WorkerStatus.IDLE)
-
-    def main_work_horse(self, job: Job, queue: Queue) -> None:
-        """Execute a job in the forked process, which the kernel ends with its parent (Linux)."""
-        if self.pid is not None and not ends_with_parent(self.pid, signal.SIGKILL):
-            os._exit(1)
-        super().main_work_horse(job, queue)
-
-    def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
-        """End the work horse; RQ would end this process's own group if there is none yet."""
-        if self.horse_pid:
-            with suppress(ProcessLookupError):
-                os.kill(self.horse_pid, sig)
-
-    give_up = kill_horse
-
-    def monitor_work_horse(self, job: Job, queue: Queue, execution: Execution) -> None:
-        """Renew the lease while the work horse runs, end it when it must, and settle what it leaves behind."""
-        limit = float(job.timeout or TIME_LIMIT_SECONDS)
-        waiting = _Waiting(self.horse_pid)
-        started = renewed = time.monotonic()
-        reason = ""
-        lost = False
-        while not waiting.ended(TICK_SECONDS):
-            moment = time.monotonic()
-            if self._stopped_job_id == job.id:  # said before there was a horse, or not heard by it
-                self.kill_horse()
-            elif moment - started > limit + KILL_AFTER_SECONDS and not reason:
-                # Here, as a long call into C ignores the alarm.
-                reason = f"took longer than the {limit:g} s that a job may"
-                self.kill_horse()
-            if moment - renewed >= self.renewal_seconds:
-                renewed = moment
-                verdict = self.renewed(execution)
-                lost = verdict == "lost"
-                if verdict == "stop":
-                    self._stopped_job_id = job.id
-                if verdict != "held":
-                    self.kill_horse()
-            try:
-                self.look_after_the_queue()
-            except (RedisError, OSError) as error:
-                log.warning("queue_unavailable", error=str(error))
-        self._horse_pid = 0
-        self.executions.pop(execution.id, None)
-        if lost:
-            log.warning("lease_was_lost", job=job.id)
-        elif waiting.status != os.EX_OK:
-            self._settle(job, queue, execution, reason or f"its process ended with wait status {waiting.status}")
-
-    def _settle(self, job: Job, queue: Queue, execution: Execution, reason: str) -> None:
-        """Settle a job whose process did not do it itself; if the server does not take it now, the lease runs out."""
-        stopped = self._stopped_job_id == job.id
-        try:
-            if stopped:
-                self._handle_stopped_job(job, queue, execution)
-            elif job.get_status() not in (JobStatus.FINISHED, JobStatus.FAILED):
-                log.warning("work_horse_lost", job=job.id, reason=reason)
-                job.ended_at = now()
-                self.handle_job_failure(job, queue, exc_string=reason, execution=execution)
-        except InvalidJobOperation:
-            pass  # it had ended, and is not kept
-
-
-class _Waiting:
-    """Waits for a child process in a thread of its own, where neither clocks nor signals disturb it."""
-
-    def __init__(self, pid: int) -> None:
-        self.status: int | None = None
-        self._pid = pid
-        self._thread = threading.Thread(target=self._wait, daemon=True)
-        self._thread.start()
-
-    def _wait(self) -> None:
-        with suppress(ChildProcessError):
-            _, self.status = os.waitpid(self._pid, 0)
-
-    def ended(self, seconds: float) -> bool:
-        """Whether it ends within so many seconds."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-
 def work(
     url: str,
     *,
@@ -383,6 +292,7 @@ def work(
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _leave)  # until there is a worker, which finishes its job
     # Loads all that a job needs, once for all that is forked.
+    from workers.forking import ForkingWorker  # noqa: PLC0415
     from workers.reconciliation import Reconciler  # noqa: PLC0415
     from workers.resident import ResidentWorker  # noqa: PLC0415
 
@@ -411,10 +321,14 @@ def work(
     log.info("worker_started", name=worker.name, queues=worker.queue_names(), device=chosen.name)
     worker.run(burst=burst)
     log.info("worker_stopped", name=worker.name)
-    _leave()
+    _end(worker.exit_code)
 
 
 def _leave(*_: object) -> NoReturn:
+    _end(0)
+
+
+def _end(exit_code: int) -> NoReturn:
     """End a process that has nothing under way, without taking the interpreter down around RQ's listening thread.
 
     That thread is a daemon, and may be starting or waiting in C: a process that was told to stop while it started was
@@ -422,4 +336,4 @@ def _leave(*_: object) -> NoReturn:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(exit_code)

@@ -9,9 +9,10 @@ from rq.job import Job, JobStatus
 
 from service.embedded import EmbeddedValkey
 from workers import leases
+from workers.forking import ForkingWorker
 from workers.leases import LEASE_SECONDS, Observed, Sweeper
 from workers.queue import CPU_QUEUE, RETRY_SECONDS, LeasedQueue, connect, enqueue_once, find, reason_of
-from workers.worker import ForkingWorker, LeasedJob
+from workers.worker import LeasedJob
 
 
 class Clock:

@@ -14,7 +14,7 @@ from tests.running import EXAMPLE
 from tests.service.test_validations import SMALL, validation
 from workers import chunks, validations
 from workers.queue import CPU_QUEUE, OPEN_KEY, LeasedQueue, connect, find, submit_prediction
-from workers.reconciliation import RECONCILE_SECONDS, TURN_KEY, Reconciler, reconcile
+from workers.reconciliation import RECONCILE_SECONDS, TURN_KEY, Reconciler, reconciled
 from workers.resident import ResidentWorker
 
 REQUEST = ValidationRequest.model_validate(validation(SMALL, replicates=2500, seed=70))
@@ -53,6 +53,12 @@ def execute_one(connection: Any) -> None:
 
 def open_jobs(connection: Any) -> set[str]:
     return {name.decode() for name in connection.smembers(OPEN_KEY)}
+
+
+def reconcile(connection: Any) -> None:
+    """Without a pause."""
+    for _ in reconciled(connection):
+        pass
 
 
 def submit(connection: Any) -> str:
@@ -151,3 +157,24 @@ def test_one_worker_in_turn(connection: Any) -> None:
             worker(connection)
         seconds[0] += 1.0
     assert int(connection.get(TURN_KEY)) == 2
+
+
+def test_many_jobs_are_reconciled_a_few_at_a_time(connection: Any) -> None:
+    count = 5
+
+    class Slow:
+        seconds = 0.0
+
+        def __call__(self) -> float:
+            self.seconds += 0.2
+            return self.seconds
+
+    clock = Slow()
+    worker = Reconciler(clock=clock)
+    connection.sadd(OPEN_KEY, *(f"prediction-{number}" for number in range(count)))
+    left = [count]
+    while left[-1] > 0:
+        worker(connection)
+        left.append(connection.scard(OPEN_KEY))
+    assert any(0 < number < count for number in left)
+    assert int(connection.get(TURN_KEY)) == 1

@@ -131,6 +131,18 @@ class TestFaults:
             assert_undisturbed(service, server.url, ids, requests)
 
 
+def test_after_an_error_the_next_job_has_another_process(connection: Any, server: Server) -> None:
+    with running_worker(connection, server) as worker:
+        pid = worker.pid
+        queue = LeasedQueue(GPU_QUEUE, connection)
+        job = queue.enqueue_call("math.sqrt", args=(-1,), job_id="impossible")
+        wait_until(lambda: job.get_status() == JobStatus.FAILED, what="the end of the job")
+        assert "ValueError" in reason_of(job)
+        wait_until(lambda: worker.pid != pid, what="another process")
+        following = queue.enqueue_call("math.sqrt", args=(4,), job_id="possible")
+        wait_until(lambda: following.get_status() == JobStatus.FINISHED, what="the end of the next job")
+
+
 @pytest.mark.parametrize("queue", [CPU_QUEUE, GPU_QUEUE], ids=["forking", "resident"])
 def test_a_job_that_ignores_its_time_limit_is_ended(connection: Any, server: Server, queue: str) -> None:
     with running_worker(connection, server, queue) as worker:
