@@ -149,7 +149,7 @@ def _population(base: Equivalent) -> Population:
 
 def _check_scales(request: PredictionRequest, equivalent: Equivalent | None) -> None:
     """Refuse quantities so small or large, for their unit, that double precision cannot work with their products."""
-    regime, least, most = request.regime, *SCALES
+    regime = request.regime
     spectrum, multiplicity = "/regime", "/regime/n_features"
     if isinstance(regime, EigenspectrumRegime):
         spectrum, multiplicity = "/regime/eigenvalues", "/regime/multiplicities"
@@ -170,12 +170,18 @@ def _check_scales(request: PredictionRequest, equivalent: Equivalent | None) -> 
             (multiplicity, "the number of modes", float(modes.n_modes)),
         ]
     for pointer, name, value in quantities:
-        if value != 0.0 and not least <= value <= most:
-            raise Refused(
-                pointer,
-                f"{name}, {value:.3g}, must be 0 or lie between {least:g} and {most:g}, where double precision suffices;"
-                " choose other units",
-            )
+        if value != 0.0 and not SCALES[0] <= value <= SCALES[1]:
+            raise out_of_scale(pointer, name, value)
+
+
+def out_of_scale(pointer: str, name: str, value: float) -> Refused:
+    """Say that a quantity is too small or large for double precision."""
+    least, most = SCALES
+    return Refused(
+        pointer,
+        f"{name}, {value:.3g}, must be 0 or lie between {least:g} and {most:g}, where double precision suffices;"
+        " choose other units",
+    )
 
 
 def too_far_apart(pointer: str) -> Refused:
