@@ -113,12 +113,12 @@ def check_values(place: Place, values: Sequence[float] | Vector, *, pointers: Se
         _domain(place.schema).validate_python(numbers.tolist())
     except ValidationError as error:
         [item] = error.errors(include_url=False)
-        index = int(item["loc"][0])
-        raise OutsideVocabulary(_pointer(pointers, index), f"{place.path} {_rule(item, numbers[index])}") from None
+        first = int(item["loc"][0])
+        raise OutsideVocabulary(_pointer(pointers, first), f"{place.path} {_rule(item, numbers[first])}") from None
     if place.pointer == "/regime/n_samples" or place.pointer.startswith("/model/learner/"):
         least, most = SCALES
         for index in np.flatnonzero((numbers != 0.0) & ~((numbers >= least) & (numbers <= most))):
-            raise out_of_scale(_pointer(pointers, int(index)), place.name.replace("_", " "), float(numbers[index]))
+            raise out_of_scale(_pointer(pointers, int(index)), place.path, float(numbers[index]))
 
 
 def replaced(request: PredictionRequest, values: Mapping[Place, float]) -> PredictionRequest:
@@ -182,4 +182,6 @@ def _what(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "an array"
-    return {True: "true", False: "false"}.get(value, f"'{value}'") if isinstance(value, bool | str) else "a number"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}'" if isinstance(value, str) else "a number"

@@ -28,3 +28,7 @@ class OutsideVocabulary(Refused):
     """A number that is to take the place of another is none that the field admits."""
 
     code = "validation_error"
+
+
+class UnstableStep(Refused):
+    """A learner's steps are so long that its error grows without bound."""
