@@ -32,7 +32,18 @@ from service.problems import (
     handle_unexpected,
 )
 from service.rate_limits import RateLimits
-from service.routes import batches, catalogue, docs, health, jobs, predictions, spectra, sweeps, validations
+from service.routes import (
+    batches,
+    catalogue,
+    docs,
+    health,
+    jobs,
+    predictions,
+    requirements,
+    spectra,
+    sweeps,
+    validations,
+)
 from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers.catalogue import catalogue as describe_everything
@@ -106,7 +117,7 @@ def api(lifespan: Any = None) -> FastAPI:
             Exception: handle_unexpected,
         },
     )
-    modules = (predictions, batches, spectra, sweeps, validations, jobs, catalogue, health, docs)
+    modules = (predictions, batches, spectra, sweeps, requirements, validations, jobs, catalogue, health, docs)
     for module in modules:
         app.include_router(module.router)
     app.state.routes = [route for module in modules for route in module.router.routes]

@@ -8,12 +8,13 @@ from typing import Any
 
 from api_schemas.base import Schema
 from api_schemas.prediction import PredictionRequest
+from api_schemas.requirement import RequirementRequest
 from api_schemas.spectra import SpectrumRequest
 from api_schemas.sweep import SweepRequest
 from service import metrics
 from service.forms import DENSITY_FORMS, SWEEP_FORMS, Form
 from service.problems import refused
-from workers import building, predictions, spectra, sweeps
+from workers import building, predictions, requirements, spectra, sweeps
 from workers.refusals import Refused
 from workers.registry import NUMBERS
 
@@ -130,5 +131,16 @@ SWEEPS = Computation(
     forms=SWEEP_FORMS,
     headers=((b"vary", b"Accept"),),
 )
-COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS)}
+REQUIREMENTS = Computation(
+    path="/v1/requirements",
+    name="requirement",
+    schema=RequirementRequest,
+    key_of=requirements.key_of,
+    work_out=requirements.requirement,
+    make_sure=requirements.check,
+    counter=metrics.REQUIREMENTS,
+    inline_bytes=0,
+    way_out="search a narrower range, or use fewer modes",
+)
+COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS, REQUIREMENTS)}
 """Every computation by its path."""
