@@ -185,7 +185,8 @@ class _Search:
                 if left >= right:
                     break
                 low, high = (low, right) if function(left) <= function(right) else (left, high)
-            return min(np.arange(low, high + 1.0).tolist(), key=function)
+            counts: list[float] = np.arange(low, high + 1.0).tolist()
+            return min(counts, key=function)
         into, out_of = (np.log, np.exp) if self.log else (float, float)
         ends = (float(into(low)), float(into(high)))
         found = minimize_scalar(

@@ -63,7 +63,12 @@ CASES = [
     (LINEAR, "regime.n_samples", (10.0, 1e6), {"effective.df1": 200.0}),
     (LINEAR, "regime.noise_variance", (1e-3, 10.0), {"test_error": 0.5}),
     (LINEAR, "regime.n_features", (10.0, 1e4), {"test_error": 0.4}),
-    (changed(LINEAR, model__features=DEEP), "model.features.layers.0.width", (10.0, 1e4), {"test_error": 1.245}),
+    (
+        changed(LINEAR, model__features=DEEP, model__learner__penalty=1e-5),
+        "regime.n_samples",
+        (10.0, 1e5),
+        {"test_error": 1.2},
+    ),
     (FLOW, "model.learner.time", (1e-2, 1e4), {"test_error": 0.44}),
     (MIXTURE, "regime.n_samples", (10.0, 1e5), {"test_error": 0.1}),
     (MIXTURE, "regime.mean_norm", (0.1, 5.0), {"test_error": 0.1}),
