@@ -6,7 +6,7 @@ Run on an otherwise idle machine: the service and the load generator take a core
 import argparse
 import platform
 
-from benchmarks import classification, dynamics, features, jobs, serving, simulation, solving, spectra
+from benchmarks import batches, classification, dynamics, features, jobs, serving, simulation, solving, spectra
 from benchmarks.report import Report
 
 BENCHMARKS = {
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "dynamics": dynamics.run,
     "classification": classification.run,
     "simulation": simulation.run,
+    "batches": batches.run,
     "jobs": jobs.run,
     "serving": serving.run,
     "memory": serving.memory,

@@ -22,3 +22,19 @@ class Unsupported(Refused):
     """Features, learner and regime are each known but have no theory together; the detail lists what does."""
 
     code = "unsupported_combination"
+
+
+class OutsideVocabulary(Refused):
+    """A number that is to take the place of another is none that the field admits."""
+
+    code = "validation_error"
+
+
+class UnstableStep(Refused):
+    """A learner's steps are so long that its error grows without bound."""
+
+
+class TooLarge(Refused):
+    """What is asked for exceeds the limits on its size."""
+
+    code = "too_large"
