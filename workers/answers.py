@@ -48,6 +48,7 @@ class Answer:
         ridge, target_ridge, df1, df2: of the fixed point.
         critical_step_size: from which the learner's steps diverge.
         intercept_noise: variance of a fitted constant over training sets, relative to that of the scores of a class.
+        common_noise: share of the scores' scatter over training sets that all samples have in common, where that matters.
         network: overlaps of hidden units, by the names of the wire.
         separability: of the classes; see :class:`theory.classification.separability.Separability`.
     """
@@ -71,6 +72,7 @@ class Answer:
     critical_step_size: float | None = None
     separability: Any = None
     intercept_noise: float = 0.0
+    common_noise: float = 0.0
     network: dict[str, Any] | None = None
 
     @classmethod

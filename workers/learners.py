@@ -18,6 +18,8 @@ from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
 from workers.answers import Answer, Built, Classes
 from workers.refusals import Unsupported
 
+LINEAR_BEYOND = 100.0
+"""Ridge, in units of the constant's eigenvalue, from which a hinge is its linear part for all samples."""
 FOR_EVER = 1e300
 """A time after which nothing moves: gradient flow is ridge regression then."""
 
@@ -133,6 +135,7 @@ def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
         found,
         ridge=found.outer_ridge,
         intercept_noise=_intercept_noise(classes, found, n_samples),
+        common_noise=_common_noise(built, found) if isinstance(loss, Hinge) else 0.0,
         separability=None
         if isinstance(loss, Square)
         else separability(classes.population, classes.labels, n_samples=n_samples),
@@ -147,6 +150,17 @@ def _intercept_noise(classes: Classes, found: ClassificationPrediction, n_sample
         return 0.0
     error = (1.0 - found.mean_margin) ** 2 + found.score_variance
     return error / (n_samples * found.score_variance) if found.score_variance > 0.0 else np.inf
+
+
+def _common_noise(built: Built, found: ClassificationPrediction) -> float:
+    """Return the constant's part of df2, of which every part scatters the scores alike; 0 where the loss has no kink left.
+
+    Far beyond the constant's eigenvalue no sample reaches the kink, the loss is linear, and so is what noise does.
+    """
+    constant = float(getattr(built.equivalent, "constant", 0.0))
+    if constant == 0.0 or found.df2 == 0.0 or found.outer_ridge > LINEAR_BEYOND * constant:
+        return 0.0
+    return (constant / (constant + found.outer_ridge)) ** 2 / found.df2
 
 
 def lda(request: PredictionRequest, built: Built) -> Answer:

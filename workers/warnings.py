@@ -42,6 +42,8 @@ STRONG_MEANS = 0.05
 """Of the inputs' squared length: what class means add to it is no longer infinitesimal for a nonlinearity."""
 NOISY_INTERCEPT = 0.02
 """Variance of a fitted constant relative to that of the scores: misclassification moves by about as much."""
+COMMON_NOISE = 0.25
+"""Share of the scores' scatter that is a shift of all of them: at 0.4 nothing was seen of it, at 0.9 up to twice the error."""
 INPUTS = (RegressionRegime, MixtureRegime, TeacherClassificationRegime)
 
 
@@ -166,6 +168,13 @@ def _of_classes(request: PredictionRequest, answer: Answer) -> Iterator[tuple[st
             f"over training sets the fitted constant varies by {100 * answer.intercept_noise**0.5:.3g} % of the scores'"
             " deviation within a class: so strong a penalty leaves scores so small that this limit, which neglects it, is too"
             " optimistic",
+        )
+    if answer.common_noise > COMMON_NOISE:
+        yield (
+            "common_noise",
+            f"the features have a mean, and {100 * min(answer.common_noise, 1.0):.2g} % of the scores' scatter over training"
+            " sets is a shift of all scores: which samples reach the hinge's kink then depends on it, where this limit takes"
+            " their noise for independent; error rates are too low, losses hold. Fit an intercept, or centre the features",
         )
     separability = answer.separability
     if separability is not None and abs(separability.distance) < request.regime.n_samples**-0.5:

@@ -248,6 +248,18 @@ class TestMixtures:
         assert "noisy_intercept" not in codes(by(learner, penalty=0.1), MIXTURE, fit_intercept=True)
         assert "noisy_intercept" not in codes(by(learner, penalty=1e4), MIXTURE)
 
+    def test_the_mean_of_features_shifts_all_scores_alike(self) -> None:
+        """The error is .240 +- .010 in simulation; where the hinge is linear, or does not see a constant, theory is right."""
+        regime = {"kind": "mixture", "n_samples": 160, "n_features": 120, "mean_norm": 2.0}
+        kernel = {"kind": "kernel", "kernel": {"kind": "exponential"}}
+        found = answer(by("hinge", penalty=0.1), regime, kernel)
+        assert found.test_error == pytest.approx(0.157, abs=1e-3)
+        assert "common_noise" in [warning.code for warning in found.warnings]
+        assert "common_noise" not in codes(by("hinge", penalty=0.1), regime, kernel, fit_intercept=True)
+        assert "common_noise" not in codes(by("hinge", penalty=100.0), regime, kernel)
+        for learner in ("hinge", "logistic"):
+            assert "common_noise" not in codes(by(learner, penalty=0.1), regime)
+
     def test_means_where_the_inputs_do_not_vary_are_refused(self) -> None:
         covariance = {"kind": "discrete", "eigenvalues": [0.0, 1.0], "weights": [0.5, 0.5]}
         regime = {"kind": "mixture", "n_samples": 400, "n_features": 300, "covariance": covariance}
