@@ -36,17 +36,25 @@ def count(request: pytest.FixtureRequest) -> int:
     return number
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with Server(tmp_path / "server") as running:
-        yield running
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, RunningService]]:
+    folder = tmp_path_factory.mktemp("house")
+    with Server(folder / "server") as server, RunningService(folder, "--redis-url", server.url) as service:
+        yield server, service
 
 
 @pytest.fixture
-def service(tmp_path: Path, server: Server) -> Iterator[RunningService]:
-    """A service on a server that is not its own, without workers."""
-    with RunningService(tmp_path, "--redis-url", server.url) as running:
-        yield running
+def server(started: tuple[Server, RunningService]) -> Server:
+    """A server with nothing on it."""
+    with closing(connect(started[0].url, timeout=5.0)) as connection:
+        connection.flushall()
+    return started[0]
+
+
+@pytest.fixture
+def service(started: tuple[Server, RunningService]) -> RunningService:
+    """A service on that server, without workers."""
+    return started[1]
 
 
 def running(service: RunningService, job_id: str) -> None:
@@ -131,7 +139,7 @@ class TestWorkers:
                 running(service, ids[0])
                 # The chunks of the long job, again and again, while they run and when they are done.
                 for _ in range(4):
-                    connection.lpush(queue.key, *(f"{ids[0]}-{index}" for index in range(3)))
+                    connection.lpush(queue.key, *(f"{ids[0]}-{index}" for index in range(2)))
                 assert_undisturbed(service, server.url, ids, requests)
 
     def test_sigterm_drains(self, server: Server, service: RunningService, tmp_path: Path) -> None:
