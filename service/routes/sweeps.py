@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from api_schemas.sweep import Sweep
+from service.arrow_form import ARROW
 from service.computations import SWEEPS
 from service.replying import ANSWER_HEADERS, IF_NONE_MATCH, request_body, respond
 from service.responses import problem_responses
@@ -24,7 +25,8 @@ router = APIRouter(tags=["sweeps"])
                 "text/csv": {
                     "schema": {"type": "string"},
                     "example": "regime.n_samples,test_error,status\r\n200.0,0.875,converged\r\n400.0,,divergent\r\n",
-                }
+                },
+                ARROW: {"schema": {"type": "string", "format": "binary"}},
             },
         },
         304: {"description": "The answer has the key given in If-None-Match."},

@@ -5,8 +5,10 @@ import io
 from typing import Any
 
 import httpx
+import nanoarrow
 import numpy as np
 import pytest
+from nanoarrow.ipc import InputStream
 
 from api_schemas.sweep import COLUMNS, EXAMPLE_SWEEP, Column, Sweep
 from service.computations import SWEEPS
@@ -133,6 +135,28 @@ class TestCsv:
         as_json, as_csv = ask(service), ask(service, headers={"Accept": "text/csv"})
         assert as_csv.headers["etag"] != as_json.headers["etag"]
         assert as_csv.headers["vary"] == "Accept"
+
+
+class TestArrow:
+    def test_one_row_a_point(self, service: RunningService) -> None:
+        request = with_axes({**SAMPLES, "values": [400, 800]}, {"path": "model.learner.penalty", "values": [0, 0.1]})
+        found = ask(service, request).json()
+        answer = ask(service, request, headers={"Accept": "application/vnd.apache.arrow.stream"})
+        assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
+        with InputStream.from_readable(answer.content) as stream:
+            table = nanoarrow.ArrayStream(stream).read_all()
+        columns = dict(zip((field.name for field in table.schema.fields), table.iter_children(), strict=True))
+        assert columns["regime.n_samples"].to_pylist() == [400.0, 400.0, 800.0, 800.0]
+        assert columns["model.learner.penalty"].to_pylist() == [0.0, 0.1, 0.0, 0.1]
+        assert columns["test_error"].to_pylist() == [cell for line in found["columns"]["test_error"] for cell in line]
+        assert columns["test_error"].to_pylist()[0] is None
+        assert columns["status"].to_pylist() == [cell for line in found["status"] for cell in line]
+
+    def test_has_a_validator_of_its_own(self, service: RunningService) -> None:
+        accept = {"Accept": "application/vnd.apache.arrow.stream"}
+        etag = ask(service, headers=accept).headers["etag"]
+        assert etag not in {ask(service).headers["etag"], ask(service, headers={"Accept": "text/csv"}).headers["etag"]}
+        assert ask(service, headers={**accept, "If-None-Match": etag}).status_code == 304
 
 
 class TestRefusals:
