@@ -14,7 +14,7 @@ from api_schemas.sweep import SweepRequest
 from service import metrics
 from service.forms import DENSITY_FORMS, SWEEP_FORMS, Form
 from service.problems import refused
-from workers import building, predictions, requirements, spectra, sweeps
+from workers import building, predictions, requirements, spectra, sweep_jobs, sweeps
 from workers.refusals import Refused
 from workers.registry import NUMBERS
 
@@ -123,10 +123,11 @@ SWEEPS = Computation(
     schema=SweepRequest,
     key_of=sweeps.key_of,
     work_out=sweeps.sweep,
-    make_sure=sweeps.check,
+    make_sure=sweep_jobs.check,
     counter=metrics.SWEEPS,
     inline_bytes=0,
-    way_out="ask for fewer points, or shorter lists of eigenvalues",
+    way_out="ask for fewer points, or be answered later: Prefer: respond-async",
+    queued=True,
     write=lambda answer: answer.to_json(),
     forms=SWEEP_FORMS,
     headers=((b"vary", b"Accept"),),
