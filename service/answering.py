@@ -113,10 +113,12 @@ class Answerer:
         return await self._jobs.submit(request, key=key, idempotency=idempotency)
 
     async def wait(self, job: Job, seconds: float) -> tuple[Job, Entry | None]:
-        """Return the job of a sweep once it has ended, or as it stands after so long, and its answer if it has one."""
+        """Return a job once it has ended, or as it stands after so long, and its answer if it has one."""
         job = await self._jobs.wait(job, min(seconds, self._longest_wait))
         if job.status != "succeeded":
             return job, None
+        if isinstance(job.result, Prediction):
+            return job, Entry(job.result.key, PREDICTIONS.write(job.result), PREDICTIONS.headers)
         key = job.id.removeprefix(sweep_jobs.ID_PREFIX)
         body = await self._jobs.sweep_result(key)
         return job, None if body is None else Entry(key, body, SWEEPS.headers)
@@ -166,6 +168,8 @@ class Answerer:
             async with asyncio.timeout(self._time_limit):
                 return await answer
         except TimeoutError:
+            if computation.queued:
+                raise Later from None
             raise ProblemException(
                 "time_limit",
                 f"no answer within {self._time_limit:g} s; {computation.way_out}",

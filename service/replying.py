@@ -75,20 +75,22 @@ async def reply(
     """
     check_content(headers)
     if computation.queued and _prefers_later(headers.get(b"prefer", b"")):
-        return _accepted(await answerer.queue(computation, body, idempotency=idempotency_of(headers)))
+        return await _later(answerer, computation, headers, body, asked=True)
     directives = headers.get(b"cache-control", b"").lower()
     fresh = b"no-cache" in directives or b"no-store" in directives
     try:
         answer = await answerer.answer(computation, body, digest, fresh=fresh)
     except Later:
-        return await _later(answerer, computation, headers, body)
+        return await _later(answerer, computation, headers, body, asked=False)
     source = "refreshed" if fresh and answer.source == "solved" else answer.source
     metrics.labelled(metrics.CACHE, source).inc()
     return await _sent(computation, headers, answer.entry, source)
 
 
-async def _later(answerer: Answerer, computation: Computation, headers: Mapping[bytes, bytes], body: bytes) -> Reply:
-    """Queue what takes long, and wait for it if asked to."""
+async def _later(
+    answerer: Answerer, computation: Computation, headers: Mapping[bytes, bytes], body: bytes, *, asked: bool
+) -> Reply:
+    """Queue what takes long, or what is to be answered later, and wait for it if asked to."""
     job = await answerer.queue(computation, body, idempotency=idempotency_of(headers))
     waits = waits_of(headers)
     if waits is not None:
@@ -97,7 +99,7 @@ async def _later(answerer: Answerer, computation: Computation, headers: Mapping[
             return await _sent(computation, headers, entry, "solved")
         if job.problem is not None:
             raise ProblemException(job.problem.code, job.problem.detail, errors=job.problem.errors or ())
-    return _accepted(job, asked=False)
+    return _accepted(job, asked=asked)
 
 
 async def _sent(computation: Computation, headers: Mapping[bytes, bytes], entry: Entry, source: str) -> Reply:

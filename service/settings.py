@@ -36,7 +36,9 @@ class Settings(BaseSettings):
         32 * 2**20, ge=1024, description="Largest body of a batch, in bytes; more is answered 413."
     )
     receive_timeout: float = Field(20.0, gt=0, description="Seconds for a request to arrive whole; then 408.")
-    time_limit: float = Field(30.0, gt=0, description="Seconds for an answer to be worked out; then 503.")
+    time_limit: float = Field(
+        30.0, gt=0, description="Seconds for an answer to be worked out; then a prediction becomes a job, others 503."
+    )
     graceful_timeout: int = Field(10, ge=0, description="Seconds that requests under way have to finish at shutdown.")
     inline_seconds: float = Field(
         5.0,

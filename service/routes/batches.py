@@ -11,7 +11,6 @@ from service.batching import LINES_TYPE, PATH, Batches, wants_lines
 from service.responses import problem_responses
 
 router = APIRouter(tags=["predictions"])
-EXAMPLE_LINE = '{"model": {"learner": {"kind": "ridge", "penalty": 0.1}}, "regime": {"kind": "regression", ...}}\n'
 
 
 @router.post(
@@ -29,10 +28,9 @@ EXAMPLE_LINE = '{"model": {"learner": {"kind": "ridge", "penalty": 0.1}}, "regim
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/BatchRequest"}},
-                LINES_TYPE: {"schema": {"type": "string"}, "example": EXAMPLE_LINE},
-            },
+            # As x-ndjson too; generators of clients know no such bodies and would leave the operation out.
+            "description": "As application/x-ndjson, a request a line, too.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BatchRequest"}}},
         },
     },
 )

@@ -29,7 +29,7 @@ router = APIRouter(tags=["predictions"])
         200: {"headers": ANSWER_HEADERS},
         202: {
             "model": Job,
-            "description": "Queued, because of Prefer: respond-async; a worker will answer.",
+            "description": "Queued, because it takes long or because of Prefer: respond-async; a worker will answer.",
             "headers": JOB_HEADERS,
         },
         304: {"description": "The answer has the key given in If-None-Match."},
@@ -44,7 +44,7 @@ router = APIRouter(tags=["predictions"])
                 "name": "Prefer",
                 "in": "header",
                 "required": False,
-                "description": "respond-async queues the request and answers 202 with a job.",
+                "description": "respond-async queues the request and answers 202 with a job; wait=N waits so long for it.",
                 "schema": {"type": "string"},
             },
         ],

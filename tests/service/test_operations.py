@@ -260,15 +260,40 @@ class TestTimeLimit:
         with RunningService(tmp_path_factory.mktemp("strict"), time_limit="0.05", access_log="all") as running:
             yield running
 
-    def test_what_takes_longer_is_503_with_a_time_to_come_back(self, strict: RunningService) -> None:
+    def test_what_takes_longer_is_answered_later(self, strict: RunningService) -> None:
         content = large(300_000, 0.1)
-        for _ in range(3):
-            answer = httpx.post(
-                strict.url + PREDICTIONS, content=content, headers={"Content-Type": "application/json"}, timeout=60
-            )
-            problem = assert_problem(answer, 503, "time_limit")
-            assert int(answer.headers["retry-after"]) >= 1
-            assert "0.05 s" in problem["detail"]
+
+        def post(**headers: str) -> httpx.Response:
+            headers = {"Content-Type": "application/json", **headers}
+            return httpx.post(strict.url + PREDICTIONS, content=content, headers=headers, timeout=60)
+
+        later = post()
+        assert later.status_code == 202
+        assert int(later.headers["retry-after"]) >= 1
+        assert "preference-applied" not in later.headers
+        waited = post(Prefer="wait=30")
+        assert waited.status_code == 200
+        assert waited.json()["status"] == "converged"
+        job = httpx.get(strict.url + later.headers["location"], timeout=60).json()
+        assert job["result"] == waited.json()
+
+    def test_waiting_applies_to_what_was_to_be_answered_later_anyway(self, strict: RunningService) -> None:
+        answer = strict.predict(changed("/regime/n_samples", 321), headers={"Prefer": "respond-async, wait=30"})
+        assert answer.status_code == 200
+        assert answer.json()["status"] == "converged"
+
+    def test_what_cannot_be_a_job_is_503_with_a_time_to_come_back(self, strict: RunningService) -> None:
+        layers = [{"activation": "tanh", "width": 300, "bias_variance": 0.1}] * 16
+        body = {
+            "matrix": "kernel_matrix",
+            "model": {"features": {"kind": "random_features", "layers": layers}},
+            "regime": {"kind": "regression", "n_samples": 400, "n_features": 300},
+            "grid": {"num": 2000},
+        }
+        answer = httpx.post(f"{strict.url}/v1/spectra", json=body, timeout=60)
+        problem = assert_problem(answer, 503, "time_limit")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "0.05 s" in problem["detail"]
 
     def test_small_requests_are_answered_all_the_same(self, strict: RunningService) -> None:
         assert strict.predict().status_code == 200

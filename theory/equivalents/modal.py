@@ -57,9 +57,11 @@ class ModalEquivalent:
         if self.constant == 0.0:
             return self
         others = self.modes.eigenvalues != self.constant
-        modes = replace(
-            self.modes, multiplicities=self.modes.multiplicities * others, energies=self.modes.energies * others
-        )
+        multiplicities = self.modes.multiplicities * others
+        count = self.modes.count
+        if count is not None:
+            count -= float(np.sum(self.modes.multiplicities) - np.sum(multiplicities))
+        modes = replace(self.modes, multiplicities=multiplicities, energies=self.modes.energies * others, count=count)
         return replace(self, modes=modes, constant=0.0)
 
     def solve(self, n_samples: Any, penalty: Any) -> Point:
