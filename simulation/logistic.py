@@ -12,6 +12,8 @@ from simulation.margins import blank, signed_features, split
 
 GRADIENT = 1e-10
 """Length of the gradient at which it stops, relative to that at weights 0."""
+BALANCE = 1e-6
+"""Of the penalty's pull, what the loss may fail to balance where it is next to nothing for every sample."""
 ROUNDED_GRADIENT = 100.0
 """Of the same, what rounding leaves of it, in units of that of single numbers."""
 MAX_STEPS = 200
@@ -50,6 +52,10 @@ def minimise_logistic(features: Any, labels: Any, *, penalty: float, fit_interce
         size = dot(gradient, gradient) ** 0.5
         first = xp.where(size > first, size, first)
         arrived = size <= tolerance * first
+        # Separable classes without much of a penalty: the loss is nothing long before the penalty has its say.
+        pulled = penalties * weights
+        settled = dot(gradient, gradient) <= BALANCE**2 * dot(pulled, pulled)
+        arrived = arrived & (settled | (xp.min(margins, axis=-1) <= 0.0)) if penalty > 0.0 else arrived
         if penalty == 0.0:
             outcome = xp.where(searching & arrived & (xp.min(margins, axis=-1) <= 0.0), nothing, outcome)
         else:

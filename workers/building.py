@@ -129,6 +129,9 @@ def _teacher(request: PredictionRequest, regime: TeacherClassificationRegime, fo
         noise_variance=max(1.0 - explained * target.signal_variance, 0.0),
         fit_intercept=False,
     )
+    if request.model.fit_intercept:
+        # As for a mixture: the intercept takes the place of the features' mean.
+        base, equivalent = base.without_constant(), equivalent.without_constant()
     return Built(
         equivalent=equivalent,
         spectrum=spectrum if FEATURES[features.kind].nonlinear else None,

@@ -56,7 +56,7 @@ def _flow(request: PredictionRequest, built: Built, time: float) -> theory.Gradi
 
 
 def _after_a_while(request: PredictionRequest, built: Built, found: theory.GradientPrediction) -> Answer:
-    return Answer.of(found) if built.classes is None else _classified(built.classes, found, request.regime.n_samples)
+    return Answer.of(found) if built.classes is None else _classified(request, built.classes, found)
 
 
 def sgd(request: PredictionRequest, built: Built) -> Answer:
@@ -70,14 +70,16 @@ def sgd(request: PredictionRequest, built: Built) -> Answer:
     return Answer.of(predict_sgd(_equivalent(built), request.regime.n_samples, learner.step_size))
 
 
-def _classified(classes: Classes, found: theory.GradientPrediction, n_samples: float) -> Answer:
+def _classified(request: PredictionRequest, classes: Classes, found: theory.GradientPrediction) -> Answer:
     """Return the rates of a predictor of the labels by its sign; square loss is half the squared error."""
     rates = classes.rates
     test_error, train_error = rates.rates(found)
     noise = 0.0
-    if isinstance(rates, MixtureRates) and rates.fit_intercept:
-        within = found.score_square - found.score_mean**2 / (1.0 - rates.mean_label**2)
-        noise = found.test_error / (n_samples * within) if within > 0.0 else np.inf
+    if request.model.fit_intercept:
+        within = found.score_square
+        if isinstance(rates, MixtureRates):
+            within -= found.score_mean**2 / (1.0 - rates.mean_label**2)
+        noise = found.test_error / (request.regime.n_samples * within) if within > 0.0 else np.inf
     return Answer.of(
         found,
         test_error=test_error,
@@ -97,7 +99,7 @@ def ridge_of_classes(request: PredictionRequest, built: Built) -> Answer:
         learner: Any = request.model.learner
         found = _flow(request, built, FOR_EVER)
         if learner.penalty > 0.0 or found.phase != "threshold":
-            return _classified(_classes(built), found, request.regime.n_samples)
+            return _classified(request, _classes(built), found)
     return _by_loss(request, built, Square())
 
 
@@ -134,7 +136,7 @@ def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
     return Answer.of(
         found,
         ridge=found.outer_ridge,
-        intercept_noise=_intercept_noise(classes, found, n_samples),
+        intercept_noise=_intercept_noise(found, n_samples) if request.model.fit_intercept else 0.0,
         common_noise=_common_noise(built, found) if isinstance(loss, Hinge) else 0.0,
         separability=None
         if isinstance(loss, Square)
@@ -143,10 +145,9 @@ def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
     )
 
 
-def _intercept_noise(classes: Classes, found: ClassificationPrediction, n_samples: float) -> float:
+def _intercept_noise(found: ClassificationPrediction, n_samples: float) -> float:
     """Estimate from the squared error of the scores, of which the constant averages n."""
-    fitted = isinstance(classes.rates, MixtureRates) and classes.rates.fit_intercept
-    if not fitted or found.status != "converged":
+    if found.status != "converged":
         return 0.0
     error = (1.0 - found.mean_margin) ** 2 + found.score_variance
     return error / (n_samples * found.score_variance) if found.score_variance > 0.0 else np.inf

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from scipy.special import ndtr, stdtrit
 
@@ -29,6 +29,7 @@ CHUNK_OPERATIONS: dict[Backend, float] = {"numpy": 4e10, "cupy": 4e12}
 MOST_IN_CHUNK: dict[Backend, int] = {"numpy": 1000, "cupy": 20_000}
 FEWER_SAMPLES = 2.0
 DOUBLE_PRECISION_ONLY = ("hinge",)
+SINGLE_SCALES = (1e-15, 1e15)
 FEWEST_OF_A_CLASS = 10.0
 """Drawn empty once in exp(10) replicates."""
 
@@ -70,6 +71,8 @@ def check(request: ValidationRequest) -> None:
             "/dtype",
             f"must be float64 for {request.request.model.learner.kind}: its interior-point method does not converge in float32",
         )
+    if request.dtype == "float32":
+        _check_scales(request.request.regime)
     try:
         # What has no theory has no simulation either.
         answer = predict(request.request)
@@ -81,6 +84,23 @@ def check(request: ValidationRequest) -> None:
             "/request",
             f"the prediction is {answer.status}: there is no finite number to compare a simulation with",
         )
+
+
+def _check_scales(regime: Any) -> None:
+    """Refuse numbers whose squares leave the range of single precision."""
+    numbers = [("", regime.model_dump())]
+    while numbers:
+        place, value = numbers.pop()
+        if isinstance(value, dict):
+            numbers += [(f"{place}/{name}", part) for name, part in value.items()]
+        elif isinstance(value, list):
+            numbers += [(f"{place}/{index}", part) for index, part in enumerate(value)]
+        elif isinstance(value, int | float) and value != 0.0 and not SINGLE_SCALES[0] <= abs(value) <= SINGLE_SCALES[1]:
+            raise Refused(
+                "/dtype",
+                f"must be float64: /request/regime{place} is {value:g}, and float32 holds squares of numbers from"
+                f" {SINGLE_SCALES[0]:g} to {SINGLE_SCALES[1]:g} only",
+            )
 
 
 def chunks_of(request: ValidationRequest, backend: Backend = "numpy") -> list[Chunk]:
@@ -162,8 +182,8 @@ def _with_fewer_samples(request: PredictionRequest) -> Prediction | None:
 def _compared(
     answer: Prediction, fewer: Prediction | None, chunks: Sequence[Values], n_samples: float
 ) -> Iterator[tuple[str, Comparison]]:
-    # Labels that are classes have the scale 1, however rare mistakes are.
-    scale = abs(answer.test_error or 0.0) if answer.metric == "squared_error" else 1.0
+    # Labels that are classes have the scale 1, however rare mistakes are; what is left of losses are squares of rounding.
+    scale = abs(answer.test_error or 0.0) if answer.metric == "squared_error" else ROUNDING
     for name in QUANTITIES:
         value = getattr(answer, name)
         if value is None or not all(name in chunk for chunk in chunks):
@@ -174,7 +194,7 @@ def _compared(
         moved = None if fewer is None else getattr(fewer, name)
         allowance = abs(value) / n_samples + (abs(value - moved) if moved is not None else abs(value))
         rounding = max((change or 0.0 for chunk in chunks for change in chunk.get(name + CHANGE, ())), default=0.0)
-        allowance += ROUNDING * scale + rounding
+        allowance += rounding + (ROUNDING * scale if name != "estimator_norm_squared" else 0.0)
         gap, error = moments.mean - value, moments.standard_error
         if name == "train_error" and answer.metric == "misclassification":
             # Mistakes are counted: rare ones may not occur in any replicate, which says little against a small rate.

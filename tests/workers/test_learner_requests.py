@@ -165,6 +165,17 @@ class TestSteps:
     def test_flow_has_none(self) -> None:
         assert answer(by("gradient_flow", time=1), REGIME_EXAMPLES["regression"]).critical_step_size is None
 
+    @pytest.mark.parametrize(
+        "covariance", [{"kind": "ar1", "correlation": 0.5}, {"kind": "power_law", "exponent": 1.0}]
+    )
+    def test_descent_on_features_with_a_mean_is_flow_in_small_steps(self, covariance: Any) -> None:
+        regime = {"kind": "regression", "n_samples": 90, "n_features": 45, "covariance": covariance}
+        descent = answer(by("gradient_descent", step_size=1e-4, steps=20_000), regime, RELU)
+        flow = answer(by("gradient_flow", time=2.0), regime, RELU)
+        for name in ("test_error", "train_error", "estimator_norm_squared"):
+            assert getattr(descent, name) == pytest.approx(getattr(flow, name), rel=1e-4)
+        assert descent.critical_step_size is not None
+
 
 class TestSeparability:
     def test_maximum_likelihood_exists_below_the_threshold(self) -> None:
@@ -247,6 +258,21 @@ class TestMixtures:
         assert "noisy_intercept" in codes(by(learner, penalty=1e4), MIXTURE, fit_intercept=True)
         assert "noisy_intercept" not in codes(by(learner, penalty=0.1), MIXTURE, fit_intercept=True)
         assert "noisy_intercept" not in codes(by(learner, penalty=1e4), MIXTURE)
+        assert "noisy_intercept" in codes(by(learner, penalty=1e4), TEACHER, fit_intercept=True)
+        assert "noisy_intercept" not in codes(by(learner, penalty=1e-2), TEACHER, fit_intercept=True)
+
+    @pytest.mark.parametrize("regime", [{**MIXTURE, "positive_fraction": 0.5}, TEACHER], ids=["mixture", "teacher"])
+    @pytest.mark.parametrize("learner", ["ridge", "logistic", "hinge"])
+    def test_an_intercept_takes_the_place_of_the_features_mean(self, learner: str, regime: Any) -> None:
+        """What a kernel's offset adds is a constant, which a fitted one makes redundant; without one it matters."""
+
+        def attained(offset: float, *, fit_intercept: bool) -> list[float | None]:
+            kernel = {"kind": "kernel", "kernel": {"kind": "polynomial", "degree": 1, "offset": offset}}
+            found = answer(by(learner, penalty=0.1), regime, kernel, fit_intercept=fit_intercept)
+            return [found.test_error, found.train_error, found.test_loss, found.estimator_norm_squared]
+
+        np.testing.assert_allclose(attained(3.0, fit_intercept=True), attained(0.0, fit_intercept=True), rtol=1e-9)
+        assert attained(3.0, fit_intercept=False)[0] > 1.0001 * attained(0.0, fit_intercept=False)[0]
 
     def test_the_mean_of_features_shifts_all_scores_alike(self) -> None:
         """The error is .240 +- .010 in simulation; where the hinge is linear, or does not see a constant, theory is right."""
