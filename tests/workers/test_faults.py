@@ -59,7 +59,7 @@ def service(started: tuple[Server, RunningService]) -> RunningService:
 
 def running(service: RunningService, job_id: str) -> None:
     """Wait until chunks of a job are executed."""
-    wait_until(lambda: read(service, job_id)["status"] == "running", seconds=60, what="a running chunk")
+    wait_until(lambda: read(service, job_id)["status"] == "running", seconds=150, what="a running chunk")
 
 
 def sleeps(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """Validations under faults: real workers, killed in the middle of their work, on a real Valkey."""
 
+import json
 import os
 import signal
 import subprocess
@@ -97,10 +98,12 @@ def test_a_chunk_counts_once_and_a_crash_before_the_conclusion_is_made_good(conn
     assert len(plan) > 1
     # As if workers had recorded all chunks, each twice, and died before anyone concluded.
     connection.hset(chunks.record_key(key), "queue", CPU_QUEUE)
-    for index in range(len(plan)):
+    for index, chunk in enumerate(plan):
         place = (chunks.RECORD_CHUNK, 2, chunks.record_key(key), chunks.results_key(key), index)
-        assert connection.eval(*place, chunks.result_of_chunk(request, index), GPU_QUEUE) == 0
-        assert connection.eval(*place, chunks.result_of_chunk(request, index), CPU_QUEUE) == 1
+        values = validations.dumped(validations.run_chunk(request, chunk))
+        result = json.dumps({"backend": "numpy", "device": "cpu", "values": values})
+        assert connection.eval(*place, result, GPU_QUEUE) == 0
+        assert connection.eval(*place, result, CPU_QUEUE) == 1
         assert connection.eval(*place, "{}", CPU_QUEUE) == 0
     job_id = submit(service, body).json()["id"]
     with running_worker(service, "--burst") as worker:
