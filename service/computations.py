@@ -10,10 +10,11 @@ from pydantic_core import from_json
 
 from api_schemas.base import Schema
 from api_schemas.prediction import PredictionRequest
+from api_schemas.scaling import ScalingLawsRequest
 from api_schemas.spectra import SpectrumRequest
 from service import metrics
 from service.problems import refused
-from workers import building, predictions, spectra
+from workers import building, predictions, scaling, spectra
 from workers.refusals import Refused
 from workers.registry import NUMBERS
 
@@ -115,5 +116,16 @@ SPECTRA = Computation(
     # The same address answers in JSON and CSV.
     headers=((b"vary", b"Accept"),),
 )
-COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA)}
+SCALING_LAWS = Computation(
+    path="/v1/scaling-laws",
+    name="scaling-laws",
+    schema=ScalingLawsRequest,
+    key_of=scaling.key_of,
+    work_out=scaling.scaling_laws_of,
+    make_sure=scaling.check,
+    counter=metrics.SCALING_LAWS,
+    inline_bytes=0,
+    way_out="use fewer modes or budgets",
+)
+COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA, SCALING_LAWS)}
 """Every computation by its path."""
