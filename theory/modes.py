@@ -1,6 +1,7 @@
 """The mode table: everything that square loss needs to know of features and target."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from operator import mul, truediv
 from typing import Any
 
@@ -129,17 +130,46 @@ class Modes:
         """Return the problems in ``piece`` of a batch; the same table where all problems share it."""
         if self.eigenvalues.ndim == 1:
             return self
-        scalars = (self.tail_trace, self.unlearnable_variance, self.noise_variance)
-        tail, unlearnable, noise = (value[piece] if isinstance(value, np.ndarray) else value for value in scalars)
-        return Modes(
-            eigenvalues=self.eigenvalues[piece],
-            multiplicities=self.multiplicities[piece],
-            energies=self.energies[piece],
-            tail_trace=tail,
-            unlearnable_variance=unlearnable,
-            noise_variance=noise,
-            n_unpenalised=self.n_unpenalised,
-        )
+        values = {name: getattr(self, name) for name in _FIELDS}
+        return _assembled({name: value[piece] if np.ndim(value) else value for name, value in values.items()})
+
+
+def stacked(tables: Sequence[Modes], repeats: Sequence[int], *, noise_variance: npt.ArrayLike | None = None) -> Modes:
+    """Return a batch of problems, ``repeats[i]`` of them on ``tables[i]``, with the very numbers of those tables.
+
+    Args:
+        tables: each of one problem, with equally many modes and unpenalised constants.
+        repeats: how many problems there are on each.
+        noise_variance: shape ``(sum(repeats),)``, in place of the tables' own.
+
+    Returns:
+        A table with a leading axis of length ``sum(repeats)``; of a single table it is a view.
+    """
+    first, total = tables[0], sum(repeats)
+    values: dict[str, Any] = {"n_unpenalised": first.n_unpenalised, "count": None}
+    for name in _FIELDS:
+        if name in values:
+            continue
+        each = [getattr(table, name) for table in tables]
+        whole = np.asarray(each, float)
+        if len(tables) == 1:
+            values[name] = np.broadcast_to(whole[0], (total, *whole.shape[1:]))
+        else:
+            values[name] = np.repeat(whole, repeats, axis=0)
+    if noise_variance is not None:
+        values["noise_variance"] = np.asarray(noise_variance, float)
+    return _assembled(values)
+
+
+def _assembled(values: dict[str, Any]) -> Modes:
+    """Return a table of numbers that were checked and summed up before."""
+    table = object.__new__(Modes)
+    for name, value in values.items():
+        object.__setattr__(table, name, value)
+    return table
+
+
+_FIELDS = tuple(item.name for item in fields(Modes))
 
 
 def _summary(eigenvalues: Vector, multiplicities: Vector, energies: Vector) -> tuple[Any, Any]:

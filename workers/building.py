@@ -23,7 +23,7 @@ from workers.answers import Built, Classes
 from workers.inputs import inputs_of, means_of, modes_of, parameters_of, pointer_to, spectrum_of
 from workers.networks import in_words_of_the_wire
 from workers.networks import pointer_of as network_pointer
-from workers.refusals import Refused, Unsupported
+from workers.refusals import Refused, UnstableStep, Unsupported
 from workers.registry import FEATURES, LEARNERS, REGIMES, builder, goes_together
 
 SCALES = (1e-100, 1e100)
@@ -47,6 +47,7 @@ def build(request: PredictionRequest) -> Built:
         raise too_far_apart("/regime") from None
     except InadmissibleProblem as problem:
         raise inadmissible(request, problem) from None
+    check_sizes(request)
     _check_scales(request, built.equivalent)
     return built
 
@@ -147,21 +148,27 @@ def _population(base: Equivalent) -> Population:
     return EquivalentPopulation(equivalent=base)
 
 
+def check_sizes(request: PredictionRequest) -> None:
+    """Refuse samples and parameters of the learner that are so few, small or large that double precision does not suffice.
+
+    Raises:
+        Refused: one of them is.
+    """
+    for name, value in (("n_samples", request.regime.n_samples), *parameters_of(request.model.learner).items()):
+        if value != 0.0 and not SCALES[0] <= value <= SCALES[1]:
+            place = "/regime" if name == "n_samples" else "/model/learner"
+            raise out_of_scale(f"{place}/{name}", name if name == "n_samples" else name.replace("_", " "), value)
+
+
 def _check_scales(request: PredictionRequest, equivalent: Equivalent | None) -> None:
     """Refuse quantities so small or large, for their unit, that double precision cannot work with their products."""
-    regime, least, most = request.regime, *SCALES
+    regime = request.regime
     spectrum, multiplicity = "/regime", "/regime/n_features"
     if isinstance(regime, EigenspectrumRegime):
         spectrum, multiplicity = "/regime/eigenvalues", "/regime/multiplicities"
     elif isinstance(regime, RegressionRegime | MixtureRegime | TeacherClassificationRegime):
         spectrum = "/regime/covariance"
-    quantities = [
-        ("/regime/n_samples", "n_samples", regime.n_samples),
-        *(
-            (f"/model/learner/{name}", name.replace("_", " "), value)
-            for name, value in parameters_of(request.model.learner).items()
-        ),
-    ]
+    quantities: list[tuple[str, str, float]] = []
     for modes in equivalent.tables if equivalent is not None else ():
         quantities += [
             ("/regime/tail_trace", "the trace of the tail", float(modes.tail_trace)),
@@ -170,12 +177,18 @@ def _check_scales(request: PredictionRequest, equivalent: Equivalent | None) -> 
             (multiplicity, "the number of modes", float(modes.n_modes)),
         ]
     for pointer, name, value in quantities:
-        if value != 0.0 and not least <= value <= most:
-            raise Refused(
-                pointer,
-                f"{name}, {value:.3g}, must be 0 or lie between {least:g} and {most:g}, where double precision suffices;"
-                " choose other units",
-            )
+        if value != 0.0 and not SCALES[0] <= value <= SCALES[1]:
+            raise out_of_scale(pointer, name, value)
+
+
+def out_of_scale(pointer: str, name: str, value: float) -> Refused:
+    """Say that a quantity is too small or large for double precision."""
+    least, most = SCALES
+    return Refused(
+        pointer,
+        f"{name}, {value:.3g}, must be 0 or lie between {least:g} and {most:g}, where double precision suffices;"
+        " choose other units",
+    )
 
 
 def too_far_apart(pointer: str) -> Refused:
@@ -214,7 +227,9 @@ def inadmissible(request: PredictionRequest, problem: InadmissibleProblem) -> Re
     argument = problem.argument or ""
     if isinstance(request.regime, TeacherNetworkRegime):
         return Refused(network_pointer(argument), in_words_of_the_wire(str(problem)))
-    if argument in ("step_size", "penalty"):
+    if argument == "step_size":
+        return UnstableStep("/model/learner/step_size", str(problem))
+    if argument == "penalty":
         return Refused(f"/model/learner/{argument}", str(problem))
     if argument.startswith("layers"):
         place = "/model/features/kernel" if request.model.features.kind == "kernel" else "/model/features"

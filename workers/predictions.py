@@ -18,6 +18,7 @@ from api_schemas.prediction import (
 )
 from api_schemas.regime import RegressionRegime
 from theory import InadmissibleProblem
+from workers.answers import Answer, Built
 from workers.building import build, inadmissible, too_far_apart
 from workers.kinds import Kind
 from workers.registry import ALIGNMENTS, COVARIANCES, FEATURES, KERNELS, LEARNERS, REGIMES
@@ -42,21 +43,41 @@ def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction
         Refused: the theory's assumptions do not hold for it.
     """
     built = build(request)
-    learner, regime = LEARNERS[request.model.learner.kind], request.regime
+    return prediction_of(request, built, answer_of(request, built), key=key)
+
+
+def answer_of(request: PredictionRequest, built: Built) -> Answer:
+    """Work out what a learner attains.
+
+    Args:
+        request: validated against its schema.
+        built: of it, or of a request that differs in what is not built.
+
+    Raises:
+        Refused: the theory's assumptions do not hold for it.
+    """
+    learner = LEARNERS[request.model.learner.kind]
     try:
         # What leaves double precision here raises an error or is refused below.
         with np.errstate(all="ignore"):
-            answer = learner.answers[regime.kind](request, built)
+            answer: Answer = learner.answers[request.regime.kind](request, built)
     except ArithmeticError:
         raise too_far_apart("/model") from None
     except InadmissibleProblem as problem:
         raise inadmissible(request, problem) from None
     if not np.isfinite(sum(value for value in (answer.df1, answer.df2, answer.residual) if value is not None)):
         raise too_far_apart("/model")
+    return answer
+
+
+def prediction_of(
+    request: PredictionRequest, built: Built, answer: Answer, *, key: str | None = None
+) -> Prediction:
+    """Write an answer as the wire has it, with what a careful reader should know."""
     return Prediction(
         key=key or key_of(request),
         status=answer.status,
-        metric=REGIMES[regime.kind].metric,
+        metric=REGIMES[request.regime.kind].metric,
         test_error=_finite(answer.test_error),
         excess_risk=_finite(answer.excess_risk),
         train_error=_finite(answer.train_error),

@@ -22,3 +22,13 @@ class Unsupported(Refused):
     """Features, learner and regime are each known but have no theory together; the detail lists what does."""
 
     code = "unsupported_combination"
+
+
+class OutsideVocabulary(Refused):
+    """A number that is to take the place of another is none that the field admits."""
+
+    code = "validation_error"
+
+
+class UnstableStep(Refused):
+    """A learner's steps are so long that its error grows without bound."""

@@ -42,7 +42,7 @@ class Point:
         phase: "underparameterized", "threshold" or "overparameterized".
         converged: whether the fixed point passed its checks.
         residual: relative error of the solved ridge, estimated by one more Newton step.
-        iterations: evaluations that the solver made.
+        iterations: evaluations that the solver made, for each problem.
     """
 
     outer_ridge: Any
@@ -65,7 +65,7 @@ class Point:
     phase: Any
     converged: Any
     residual: Any
-    iterations: int
+    iterations: Any
 
 
 class Share(NamedTuple):
@@ -200,10 +200,7 @@ def joined(pieces: list[Point]) -> Point:
     """Return one batch of points that were solved one by one or piece by piece."""
     if len(pieces) == 1 and np.ndim(pieces[0].outer_ridge):
         return pieces[0]
-    whole: dict[str, Any] = {
-        "n_unpenalised": pieces[0].n_unpenalised,
-        "iterations": max(piece.iterations for piece in pieces),
-    }
+    whole: dict[str, Any] = {"n_unpenalised": pieces[0].n_unpenalised}
     for name in Point.__slots__:
         if name not in whole:
             parts = [np.atleast_1d(getattr(piece, name)) for piece in pieces]

@@ -46,7 +46,7 @@ class RidgePrediction:
     phase: Any
     status: Any
     residual: Any
-    iterations: int
+    iterations: Any
 
 
 def predict_ridge(

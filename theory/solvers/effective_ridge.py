@@ -39,7 +39,7 @@ class EffectiveRidge:
         sample_margin: ``n_samples - df1(k)``, an unpenalised constant counted in df1; nonnegative, free of cancellation.
         width_margin: ``1 - df1(k) / width``, likewise; exactly 1 for infinite width.
         residual: relative error of ``ridge``, estimated by one more Newton step.
-        iterations: how often the sums over the modes were formed.
+        iterations: how often the sums over the modes were formed, for each problem.
         converged: whether the residual is small and the root lies between bounds that were found independently.
     """
 
@@ -47,7 +47,7 @@ class EffectiveRidge:
     sample_margin: Any
     width_margin: Any
     residual: Any
-    iterations: int
+    iterations: Any
     converged: Any
 
 
@@ -168,11 +168,13 @@ def _margin(xp: Any, equation: _Equation, ridge: Any) -> tuple[Any, Any]:
     # size - sum m f = (size - sum m) + sum m q: whichever sum is the smaller keeps the digits.
     smaller = xp.minimum(n_kept, n_shrunk)
     margin = xp.where(n_kept < n_shrunk, equation.size - n_kept, (equation.size - equation.n_modes) + n_shrunk)
-    if not xp.every(abs(margin) + spread >= 0.01 * smaller):
+    well = abs(margin) + spread >= 0.01 * smaller
+    if not xp.every(well):
         # k lies in a gap of the spectrum and size is the number of modes above it: count those, and sum what is left.
         above = equation.xi > column
         n_above = xp.sum_modes(equation.m, above)
-        margin = (equation.size - n_above) + xp.sum_modes(equation.m, np.where(above, shrunk, -kept))
+        counted = (equation.size - n_above) + xp.sum_modes(equation.m, np.where(above, shrunk, -kept))
+        margin = xp.where(well, margin, counted)
     tail = equation.tail / ridge
     return margin - tail, spread + tail
 
@@ -184,8 +186,10 @@ def _margin_at_root(xp: Any, equation: _Equation, ridge: Any) -> Any:
     return 2.0 * root * (root / (offset + xp.hypot(offset, 2.0 * xp.sqrt(slope) * root)))
 
 
-def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, Any, int]:
+def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, Any, Any]:
     """Find the root by Newton's method inside a bracket; returns it, its residual and the number of evaluations.
+
+    A problem of a batch stops where it would by itself, so that its answer does not depend on the others.
 
     Far from the threshold both sides are powers of k and the step is taken between logarithms; near it the left side is
     affine in k and the step is taken directly. A step out of the bracket is replaced by the geometric mean.
@@ -195,7 +199,8 @@ def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, 
     has_level = level > 0.0
     safe_level = xp.where(has_level, level, 1.0)
     two_sided = not xp.every(slope == 0.0)
-    settled = level < 0.0  # nowhere yet
+    settled = done = level < 0.0  # nowhere yet
+    iterations: Any = 0
     for iteration in range(1, MAX_ITERATIONS + 1):
         margin, spread = _margin(xp, equation, ridge)
         # Left of the threshold both factors may be negative; their product must not pass for a positive one.
@@ -210,8 +215,10 @@ def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, 
             wanted = _margin_at_root(xp, equation, ridge)
             decay = level / ridge / xp.where(has_level, offset + 2.0 * slope * wanted, 1.0)
             relative = xp.where(slope > 0.0, (margin - wanted) / (spread + decay), relative)
-        if xp.every(settled | (abs(relative) <= 4e-16)):
-            return ridge, abs(relative), iteration
+        iterations = xp.where(done, iterations, iteration)
+        done = settled | (abs(relative) <= 4e-16)
+        if xp.every(done):
+            return ridge, abs(relative), iterations
         low, high = xp.where(excess < 0.0, ridge, low), xp.where(excess > 0.0, ridge, high)
         power_like = has_level & (value > 0.0) & (steepness < 3.0 * value)
         safe_value = xp.where(power_like, value, safe_level)
@@ -223,5 +230,5 @@ def _newton(xp: Any, equation: _Equation, lower: Any, upper: Any) -> tuple[Any, 
         # Across a gap of many decades Newton only halves k; after PATIENCE every other step halves the bracket.
         bisect = iteration > PATIENCE and iteration % 2 == 0
         inside = settled | ((proposal > low) & (proposal < high) & (not bisect))
-        ridge = xp.where(inside, proposal, xp.sqrt(low) * xp.sqrt(high))
-    return ridge, abs(relative), MAX_ITERATIONS
+        ridge = xp.where(done, ridge, xp.where(inside, proposal, xp.sqrt(low) * xp.sqrt(high)))
+    return ridge, abs(relative), iterations
