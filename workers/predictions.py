@@ -70,9 +70,7 @@ def answer_of(request: PredictionRequest, built: Built) -> Answer:
     return answer
 
 
-def prediction_of(
-    request: PredictionRequest, built: Built, answer: Answer, *, key: str | None = None
-) -> Prediction:
+def prediction_of(request: PredictionRequest, built: Built, answer: Answer, *, key: str | None = None) -> Prediction:
     """Write an answer as the wire has it, with what a careful reader should know."""
     return Prediction(
         key=key or key_of(request),
