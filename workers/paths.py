@@ -4,7 +4,7 @@ A path names a number that the request has, given or by default. Everything that
 requirements, optima) finds, checks and replaces its numbers here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, get_args, get_origin
@@ -97,13 +97,13 @@ def value_at(request: PredictionRequest, path: str) -> float:
     return place_of(request, path, pointer="").value
 
 
-def check_values(place: Place, values: Sequence[float] | Vector, *, pointers: Sequence[str]) -> None:
+def check_values(place: Place, values: Sequence[float] | Vector, *, pointer_of: Callable[[int], str]) -> None:
     """Make sure that numbers are admissible at a place, each by itself.
 
     Args:
         place: where they are to stand.
         values: shape ``(n,)``.
-        pointers: of the values in the caller's body; the last one stands for all beyond.
+        pointer_of: takes the position of a value to the pointer to it in the caller's body.
 
     Raises:
         Refused: one is outside the domain of the field, or too small or large for double precision.
@@ -114,11 +114,11 @@ def check_values(place: Place, values: Sequence[float] | Vector, *, pointers: Se
     except ValidationError as error:
         [item] = error.errors(include_url=False)
         first = int(item["loc"][0])
-        raise OutsideVocabulary(_pointer(pointers, first), f"{place.path} {_rule(item, numbers[first])}") from None
+        raise OutsideVocabulary(pointer_of(first), f"{place.path} {_rule(item, numbers[first])}") from None
     if place.pointer == "/regime/n_samples" or place.pointer.startswith("/model/learner/"):
         least, most = SCALES
         for index in np.flatnonzero((numbers != 0.0) & ~((numbers >= least) & (numbers <= most))):
-            raise out_of_scale(_pointer(pointers, int(index)), place.path, float(numbers[index]))
+            raise out_of_scale(pointer_of(int(index)), place.path, float(numbers[index]))
 
 
 def replaced(request: PredictionRequest, values: Mapping[Place, float]) -> PredictionRequest:
@@ -164,10 +164,6 @@ def _rule(item: Any, value: float) -> str:
         "finite_number": "must be a finite number",
     }
     return f"{rules.get(item['type'], 'must be a whole number; list the values that are meant')}, got {value:g}"
-
-
-def _pointer(pointers: Sequence[str], index: int) -> str:
-    return pointers[min(index, len(pointers) - 1)]
 
 
 def _listed(names: list[str]) -> str:

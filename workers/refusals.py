@@ -32,3 +32,9 @@ class OutsideVocabulary(Refused):
 
 class UnstableStep(Refused):
     """A learner's steps are so long that its error grows without bound."""
+
+
+class TooLarge(Refused):
+    """What is asked for exceeds the limits on its size."""
+
+    code = "too_large"

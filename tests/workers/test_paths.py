@@ -90,7 +90,7 @@ def test_values_outside_a_fields_domain_are_refused_where_they_stand(
 ) -> None:
     place = place_of(request_of(), path, pointer="")
     with pytest.raises(Refused) as refused:
-        check_values(place, values, pointers=[f"/values/{position}" for position in range(len(values))])
+        check_values(place, values, pointer_of=lambda position: f"/values/{position}")
     assert refused.value.pointer == f"/values/{index}"
     assert says in refused.value.detail
 
@@ -98,7 +98,7 @@ def test_values_outside_a_fields_domain_are_refused_where_they_stand(
 def test_admissible_values_pass() -> None:
     request = request_of()
     for path, values in (("model.learner.steps", [0.0, 7.0]), ("regime.n_samples", [1e-3, 812.25])):
-        check_values(place_of(request, path, pointer=""), values, pointers=[""])
+        check_values(place_of(request, path, pointer=""), values, pointer_of=lambda _: "")
 
 
 def test_a_replaced_request_is_the_one_that_would_have_been_posted() -> None:

@@ -1,0 +1,137 @@
+"""From a sweep request to its answer: axes to a grid, the grid to columns, and where the theory diverges on it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic_core import to_json
+
+import theory
+from api_schemas.canonical import content_address
+from api_schemas.sweep import MOST_POINTS, ListedAxis, SpacedAxis, SweepRequest
+from theory.covariance import Vector
+from workers.divergences import Divergences, divergences
+from workers.grids import STATUSES, Axis, Grid, Table, check_buildable, table
+from workers.paths import check_values, place_of
+from workers.refusals import OutsideVocabulary, Refused, TooLarge
+
+KEY_PREFIX = f"foretell/{theory.SOLVER_VERSION}/sweeps"
+TRIED = 100
+"""Values of an axis that are built when a sweep is checked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepAnswer:
+    """A sweep's answer, short of JSON.
+
+    Attributes:
+        key: of the request.
+        grid, table, divergences: see there.
+    """
+
+    key: str
+    grid: Grid
+    table: Table
+    divergences: Divergences
+
+    @property
+    def status(self) -> str:
+        """The worst that any point has."""
+        worst = int(self.table.status.max())
+        return STATUSES[worst]
+
+    def to_json(self) -> bytes:
+        """Write it as the wire has it; null where a number is not finite."""
+        names = np.array(STATUSES, dtype=object)
+        return to_json(
+            {
+                "key": self.key,
+                "axes": [{"path": axis.place.path, "values": axis.values.tolist()} for axis in self.grid.axes],
+                "columns": {name: values.tolist() for name, values in self.table.columns.items()},
+                "status": names[self.table.status].tolist(),
+                "divergences": [{"path": item.path, "at": item.at} for item in self.divergences.found],
+                "divergences_omitted": self.divergences.omitted,
+            },
+            inf_nan_mode="null",
+        )
+
+
+def key_of(request: SweepRequest) -> str:
+    """Return the content address of a sweep's answer."""
+    return content_address(request, solver_version=KEY_PREFIX)
+
+
+def grid_of(request: SweepRequest) -> Grid:
+    """Return the grid that a sweep asks for.
+
+    Raises:
+        Refused: a path leads to no number, a value is outside its domain, or there are too many points.
+    """
+    counts = [len(axis.values) if isinstance(axis, ListedAxis) else axis.num for axis in request.axes]
+    if math.prod(counts) > MOST_POINTS:
+        product = " x ".join(map(str, counts))
+        raise TooLarge(
+            "/axes",
+            f"{product} points are more than the {MOST_POINTS} of a sweep; take fewer values, or several sweeps",
+        )
+    axes: list[Axis] = []
+    for position, axis in enumerate(request.axes):
+        pointer = f"/axes/{position}"
+        place = place_of(request.request, axis.path, pointer=f"{pointer}/path")
+        if place.steps in [other.place.steps for other in axes]:
+            raise Refused(f"{pointer}/path", f"{axis.path} has an axis already")
+        values, pointer_of = _values(axis, pointer)
+        check_values(place, values, pointer_of=pointer_of)
+        axes.append(Axis(place=place, values=values, pointer_of=pointer_of))
+    for position, name in enumerate(request.columns):
+        if name in request.columns[:position]:
+            raise OutsideVocabulary(f"/columns/{position}", f"{name} is there already; name each column once")
+    return Grid(request=request.request, axes=tuple(axes))
+
+
+def check(request: SweepRequest) -> Grid:
+    """Make sure that a sweep can be answered, as far as that can be told without solving it.
+
+    Raises:
+        Refused: it cannot.
+    """
+    grid = grid_of(request)
+    check_buildable(grid, most=TRIED)
+    return grid
+
+
+def sweep(
+    request: SweepRequest, *, key: str | None = None, progress: Callable[[int], None] | None = None
+) -> SweepAnswer:
+    """Answer a sweep.
+
+    Args:
+        request: validated against its schema.
+        key: of the request, when the caller has it already.
+        progress: called with the number of points that are done.
+
+    Raises:
+        Refused: the theory's assumptions do not hold somewhere; the pointer leads to the axis at fault.
+    """
+    grid = check(request)
+    found = table(grid, request.columns, progress=progress)
+    return SweepAnswer(key=key or key_of(request), grid=grid, table=found, divergences=divergences(grid, found))
+
+
+def _values(axis: ListedAxis | SpacedAxis, pointer: str) -> tuple[Vector, Callable[[int], str]]:
+    """Return an axis's values, and where in the body each of them comes from."""
+    if isinstance(axis, ListedAxis):
+        return np.array(axis.values, float), lambda index: f"{pointer}/values/{index}"
+    last = axis.num - 1
+
+    def pointer_of(index: int) -> str:
+        return f"{pointer}/start" if index == 0 else f"{pointer}/stop" if index == last else pointer
+
+    if axis.scale == "log":
+        for name, value in (("start", axis.start), ("stop", axis.stop)):
+            if value <= 0.0:
+                raise OutsideVocabulary(f"{pointer}/{name}", f"must exceed 0 where scale is log, got {value:g}")
+        return np.geomspace(axis.start, axis.stop, axis.num), pointer_of
+    with np.errstate(all="ignore"):
+        return np.linspace(axis.start, axis.stop, axis.num), pointer_of
