@@ -9,12 +9,13 @@ from typing import Any
 from pydantic_core import from_json
 
 from api_schemas.base import Schema
+from api_schemas.optima import OptimumRequest
 from api_schemas.prediction import PredictionRequest
 from api_schemas.scaling import ScalingLawsRequest
 from api_schemas.spectra import SpectrumRequest
 from service import metrics
 from service.problems import refused
-from workers import building, predictions, scaling, spectra
+from workers import building, optima, predictions, scaling, spectra
 from workers.refusals import Refused
 from workers.registry import NUMBERS
 
@@ -127,5 +128,16 @@ SCALING_LAWS = Computation(
     inline_bytes=0,
     way_out="use fewer modes or budgets",
 )
-COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA, SCALING_LAWS)}
+OPTIMA = Computation(
+    path="/v1/optima",
+    name="optimum",
+    schema=OptimumRequest,
+    key_of=optima.key_of,
+    work_out=optima.optima,
+    make_sure=optima.check,
+    counter=metrics.OPTIMA,
+    inline_bytes=0,
+    way_out="search fewer paths, or use fewer modes",
+)
+COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA, SCALING_LAWS, OPTIMA)}
 """Every computation by its path."""

@@ -28,6 +28,7 @@ SOLVE_SECONDS = Histogram("foretell_solve_seconds", "Time to work out one answer
 PREDICTIONS = Counter("foretell_predictions_total", "Predictions worked out.", ["status"])
 SPECTRA = Counter("foretell_spectra_total", "Spectra worked out.", ["status"])
 SCALING_LAWS = Counter("foretell_scaling_laws_total", "Scaling laws worked out.", ["status"])
+OPTIMA = Counter("foretell_optima_total", "Optima worked out.", ["status"])
 VALIDATIONS = Counter("foretell_validations_total", "Validations ended, counted when first read.", ["outcome"])
 MEMORY_CACHE_BYTES = Gauge("foretell_memory_cache_bytes", "Answers held in memory.", multiprocess_mode="livesum")
 MEMORY_CACHE_ENTRIES = Gauge("foretell_memory_cache_entries", "Answers held in memory.", multiprocess_mode="livesum")

@@ -37,12 +37,12 @@ class Objective:
     def __init__(self, request: PredictionRequest, places: Sequence[Place]) -> None:
         self._request, self._places = request, tuple(places)
         paths = [place.path for place in places]
-        together = solved_together(request, varied=paths)
+        together, free = solved_together(request, varied=paths), not_built(request)
         # Within a family may vary what is solved together; where nothing is, what nothing is built of.
-        self._inside = [path in together for path in paths]
-        if not any(self._inside):
-            free = not_built(request)
-            self._inside = [path in free for path in paths]
+        inside = together if together & set(paths) else free
+        self._inside = [i for i, path in enumerate(paths) if path in inside]
+        self._outside = [i for i, path in enumerate(paths) if path not in inside]
+        self._early = [i for i, path in enumerate(paths) if path not in inside | free]
         self.evaluations = 0
         self.n_refused = 0
         self.refusal: Refused | None = None
@@ -66,17 +66,18 @@ class Objective:
         return replaced(self._request, dict(zip(self._places, np.asarray(point, float).tolist(), strict=True)))
 
     def _families(self, points: Vector) -> list[Family]:
-        outside = [i for i, inside in enumerate(self._inside) if not inside]
-        inside = [i for i, within in enumerate(self._inside) if within]
-        keys = points[:, outside]
-        _, first, members = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        _, first, members = np.unique(points[:, self._outside], axis=0, return_index=True, return_inverse=True)
         families = []
+        known: dict[bytes, Built | None] = {}
         order = np.argsort(members.ravel(), kind="stable")
         bounds = np.append(np.searchsorted(members.ravel()[order], np.arange(first.size)), order.size)
         for group, lead in enumerate(first.tolist()):
             label = order[bounds[group] : bounds[group + 1]]
             request = self.request_at(points[lead])
-            built = self._build(request, label.size)
+            early = points[lead, self._early].tobytes()
+            if early not in known:
+                known[early] = self._build(request, label.size)
+            built = known[early]
             if built is None:
                 continue
             families.append(
@@ -84,7 +85,7 @@ class Objective:
                     request=request,
                     built=built,
                     size=label.size,
-                    numbers={self._places[i].path: points[label, i] for i in inside},
+                    numbers={self._places[i].path: points[label, i] for i in self._inside},
                     request_at=lambda position, label=label: self.request_at(points[label[position]]),  # type: ignore[misc]
                     label=label,
                 )

@@ -1,7 +1,7 @@
 """From an optima request to its answer: search, certify, and say what the optimum is worth."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -10,25 +10,27 @@ import theory
 from api_schemas.canonical import content_address
 from api_schemas.optima import Optima, Optimum, OptimumRequest, SearchPrior
 from api_schemas.prediction import Prediction, PredictionRequest, PredictionWarning
-from theory import ModalEquivalent, Modes
+from theory import ModalEquivalent
 from theory.covariance import Vector
-from theory.functionals.optimal_penalty import optimal_penalty, penalty_minima, predict_at_ridge
-from theory.solvers.box_search import Axis, Found, Minimum, search
-from theory.solvers.curvature import Rise, gaussian_about, rise_at
+from theory.functionals.optimal_penalty import (
+    OptimalPenalty,
+    optimal_penalty,
+    penalty_minima,
+    predict_at_ridge,
+    ridge_of_penalty,
+)
+from theory.solvers.box_search import Found, Minimum, search
+from theory.solvers.curvature import gaussian_about, rise_at
 from workers import optima_warnings
-from workers.answers import Answer, Built
-from workers.building import build
+from workers.answers import Answer
 from workers.families import solved_together
-from workers.objective import Cost, Objective
-from workers.paths import Place, check_values, place_of
 from workers.predictions import predict, prediction_of
 from workers.publications import KOBAK
 from workers.refusals import Refused
-from workers.registry import NUMBERS
+from workers.searches import Search, built_of, prepare
 
 KEY_PREFIX = f"foretell/optima/{theory.SOLVER_VERSION}"
 
-PENALTY = "model.learner.penalty"
 VECTORISED = {1: 241, 2: 41, 3: 15, 4: 9}
 ONE_BY_ONE = {1: 97, 2: 21, 3: 9, 4: 6}
 INTEGRATED = {1: 33, 2: 9, 3: 5, 4: 4}
@@ -38,27 +40,6 @@ MOST_TERMS = 40_000_000
 """Points of a vectorised grid times modes."""
 NEGLIGIBLE = 1e-9
 """Of the largest test error on the grid: rises from an error of 0 are relative to this much."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Search:
-    """What a search is over.
-
-    Attributes:
-        request: as it came.
-        places: of the searched numbers.
-        axes: their ranges.
-        objective: the test error over them.
-        cost: by the budget, where there is one.
-        modes: the mode table whose penalty alone is searched, where its stationarity is known.
-    """
-
-    request: OptimumRequest
-    places: tuple[Place, ...]
-    axes: tuple[Axis, ...]
-    objective: Objective
-    cost: Cost | None
-    modes: Modes | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +66,7 @@ def check(request: OptimumRequest) -> None:
     Raises:
         Refused: a path, a range or the budget is not admissible, or the request has no theory.
     """
-    _prepare(request)
+    prepare(request)
 
 
 def optima(request: OptimumRequest, *, key: str | None = None) -> Optima:
@@ -98,7 +79,7 @@ def optima(request: OptimumRequest, *, key: str | None = None) -> Optima:
     Raises:
         Refused: a path, a range or the budget is not admissible, no point has an answer, or none is within the budget.
     """
-    prepared = _prepare(request)
+    prepared = prepare(request)
     with np.errstate(all="ignore"):
         outcome = _stationary(prepared) if prepared.modes is not None else _searched(prepared)
         best = outcome.minima[0]
@@ -110,8 +91,8 @@ def optima(request: OptimumRequest, *, key: str | None = None) -> Optima:
     own = _own_error(request.request)
     unconstrained = _unconstrained(prepared)
     caveats = [
-        *optima_warnings.of_optimum(request, best, found[0]),
-        *optima_warnings.of_search(outcome.found, prepared.objective, len(outcome.minima)),
+        *optima_warnings.of_optimum(found[0]),
+        *optima_warnings.of_search(outcome.found, prepared.objective),
         *optima_warnings.of_penalty(best, unconstrained),
     ]
     sources = [*found[0].prediction.sources, *([KOBAK] if unconstrained is not None else [])]
@@ -134,66 +115,7 @@ def optima(request: OptimumRequest, *, key: str | None = None) -> Optima:
     )
 
 
-def _prepare(request: OptimumRequest) -> _Search:
-    places: list[Place] = []
-    axes = []
-    for i, searched in enumerate(request.over):
-        pointer = f"/over/{i}"
-        place = place_of(request.request, searched.path, pointer=f"{pointer}/path")
-        if any(place.steps == other.steps for other in places):
-            raise Refused(f"{pointer}/path", f"{searched.path} is searched twice; keep one")
-        if not searched.lower < searched.upper:
-            raise Refused(f"{pointer}/upper", f"must exceed lower = {searched.lower:g}, got {searched.upper:g}")
-        log = searched.scale == "log"
-        if log and searched.lower <= 0.0:
-            raise Refused(
-                f"{pointer}/lower",
-                f"must exceed 0 where scale = 'log', got {searched.lower:g}; raise it, or use scale = 'linear'",
-            )
-        places.append(place)
-        axes.append(Axis(lower=searched.lower, upper=searched.upper, log=log, whole=place.whole))
-    modes = _modes_of(request, places)
-    for i, searched in enumerate(request.over):
-        # Negative penalties are no part of the vocabulary of predictions, but have a theory here.
-        least = max(searched.lower, 0.0) if modes is not None else searched.lower
-        check_values(
-            places[i], [least, searched.upper], pointers=[f"/over/{i}/lower", f"/over/{i}/upper"]
-        )
-    cost = None
-    if request.budget is not None:
-        cost = Cost(request.request, places, request.budget.expression, pointer="/budget/expression")
-    return _Search(
-        request=request,
-        places=tuple(places),
-        axes=tuple(axes),
-        objective=Objective(request.request, places),
-        cost=cost,
-        modes=modes,
-    )
-
-
-def _modes_of(request: OptimumRequest, places: Sequence[Place]) -> Modes | None:
-    """Return the mode table where ridge regression's penalty alone is searched on one of infinite width."""
-    learner, regime = request.request.model.learner.kind, request.request.regime
-    alone = len(places) == 1 and places[0].path == PENALTY and request.budget is None
-    if not alone or learner != "ridge" or regime.kind not in NUMBERS:
-        return None
-    equivalent = _built(request.request).equivalent
-    wide = isinstance(equivalent, ModalEquivalent) and bool(np.isinf(equivalent.width))
-    if not wide or regime.n_samples <= equivalent.n_unpenalised:  # type: ignore[union-attr]
-        return None
-    return equivalent.modes  # type: ignore[union-attr]
-
-
-def _built(request: PredictionRequest) -> Built:
-    """Build a request; what is refused lies within the caller's ``request``."""
-    try:
-        return build(request)
-    except Refused as refusal:
-        raise type(refusal)(f"/request{refusal.pointer}", refusal.detail) from None
-
-
-def _stationary(prepared: _Search) -> _Outcome:
+def _stationary(prepared: Search) -> _Outcome:
     """Minimise over the penalty alone, by its stationarity."""
     modes, [axis] = prepared.modes, prepared.axes
     assert modes is not None
@@ -225,19 +147,173 @@ def _stationary(prepared: _Search) -> _Outcome:
     )
 
 
-def _on_branch(prepared: _Search) -> Any:
+def _on_branch(prepared: Search) -> Any:
     """Return the test error over the penalty, negative ones included."""
     modes, [axis] = prepared.modes, prepared.axes
     assert modes is not None
     n_samples = prepared.request.request.regime.n_samples
 
-    def error(penalty: float) -> float:
-        if penalty >= 0.0:
-            return float(theory.predict_ridge(modes, n_samples, penalty).test_error)
-        [held] = [one for one in penalty_minima(modes, n_samples, lower=penalty, upper=penalty * 0.5)[0] if one.bound][:1]
-        return held.test_error
-
     def errors(points: Vector) -> Vector:
-        return np.array([error(float(point[0])) for point in points])
+        ridges = [ridge_of_penalty(modes, n_samples, float(point[0])) for point in points]
+        return np.array(
+            [predict_at_ridge(modes, n_samples, ridge).test_error if ridge > 0.0 else np.inf for ridge in ridges]
+        )
 
     return errors if axis.lower < 0.0 else prepared.objective
+
+
+def _searched(prepared: Search) -> _Outcome:
+    """Minimise by a grid and descent."""
+    request, axes, objective, cost = prepared.request, prepared.axes, prepared.objective, prepared.cost
+    sizes, basins = _plan(prepared)
+    at_most = request.budget.at_most if request.budget is not None else np.inf
+
+    def room(points: Vector) -> Vector:
+        assert cost is not None
+        spent = cost(points)
+        return np.where(
+            spent > 0.0, np.log(at_most) - np.log(np.maximum(spent, 1e-300)), np.where(spent <= 0.0, 1e3, np.nan)
+        )
+
+    own = [place.value for place in prepared.places]
+    within = all(axis.lower <= value <= axis.upper for axis, value in zip(axes, own, strict=True))
+    try:
+        found = search(
+            objective,
+            axes,
+            sizes=sizes,
+            room=None if cost is None else room,
+            starts=[own] if within else [],
+            most_basins=basins,
+        )
+    except ValueError:
+        assert request.budget is not None
+        least = _least_cost(prepared, sizes)
+        raise Refused(
+            "/budget/at_most",
+            f"no point of a grid of {_times(sizes)} points costs so little: the least is {least:g}, got {at_most:g};"
+            " raise it, or widen the ranges",
+        ) from None
+    if not found.minima:
+        raise _nowhere_finite(prepared)
+    exhaustive = all(
+        axis.whole and axis.upper - axis.lower + 1.0 <= size for axis, size in zip(axes, found.shape, strict=True)
+    )
+    detail = (
+        f"all {found.shape[0]} whole numbers were tried"
+        if exhaustive and len(axes) == 1
+        else f"the best of a grid of {_times(found.shape)} points, with {found.n_basins}"
+        f" {'basin' if found.n_basins == 1 else 'basins'}, refined in the best {min(found.n_basins, basins)}"
+    )
+    return _Outcome(
+        minima=found.minima,
+        ridges=[None] * len(found.minima),
+        certificate="exhaustive" if exhaustive else "grid",
+        detail=detail,
+        largest=found.largest,
+        found=found,
+        evaluations=found.evaluations,
+    )
+
+
+def _plan(prepared: Search) -> tuple[list[int], int]:
+    """Return the points of the grid along each path, and how many basins are descended into."""
+    request, count = prepared.request.request, len(prepared.places)
+    if request.regime.kind == "teacher_network":
+        return [INTEGRATED[count]] * count, 3
+    together = solved_together(request, varied=[place.path for place in prepared.places])
+    if request.model.learner.kind == "ridge" and all(place.path in together for place in prepared.places):
+        equivalent = built_of(request).equivalent
+        if isinstance(equivalent, ModalEquivalent):
+            modes = equivalent.modes.eigenvalues.size
+            if VECTORISED[count] ** count * modes <= MOST_TERMS:
+                return [VECTORISED[count]] * count, 12
+    return [ONE_BY_ONE[count]] * count, 6
+
+
+def _least_cost(prepared: Search, sizes: Sequence[int]) -> float:
+    assert prepared.cost is not None
+    grids = [axis.natural(axis.grid(size)) for axis, size in zip(prepared.axes, sizes, strict=True)]
+    points = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(grids))
+    costs = prepared.cost(points)
+    return float(np.nanmin(costs)) if np.isfinite(costs).any() else np.inf
+
+
+def _nowhere_finite(prepared: Search) -> Refused:
+    """Say why no point has a finite test error."""
+    refusal = prepared.objective.refusal
+    if refusal is None:
+        return Refused("/over", "there is no finite test error anywhere on a grid of these ranges; widen them")
+    for i, place in enumerate(prepared.places):
+        if refusal.pointer == place.pointer:
+            return type(refusal)(f"/over/{i}/path", refusal.detail)
+    return type(refusal)(f"/request{refusal.pointer}", refusal.detail)
+
+
+def _optimum(prepared: Search, minimum: Minimum, ridge: float | None) -> Optimum:
+    request = prepared.objective.request_at(minimum.point)
+    paths = [place.path for place in prepared.places]
+    ends: dict[str, Literal["lower", "upper"]] = {}
+    for path, lower, upper in zip(paths, minimum.at_lower, minimum.at_upper, strict=True):
+        if lower or upper:
+            ends[path] = "lower" if lower else "upper"
+    values = [
+        int(value) if place.whole else value
+        for place, value in zip(prepared.places, minimum.point.tolist(), strict=True)
+    ]
+    return Optimum(
+        values=dict(zip(paths, values, strict=True)),
+        prediction=_prediction(prepared, request, minimum, ridge),
+        at_bounds=ends,
+        cost=None if prepared.cost is None else float(prepared.cost(minimum.point[None])[0]),
+    )
+
+
+def _prediction(prepared: Search, request: PredictionRequest, minimum: Minimum, ridge: float | None) -> Prediction:
+    """Predict at a minimum; of a negative penalty, which predictions refuse, by its ridge."""
+    if ridge is None or minimum.point[0] >= 0.0:
+        return predict(request)
+    assert prepared.modes is not None
+    found = predict_at_ridge(prepared.modes, request.regime.n_samples, ridge)
+    answer = Answer.of(found, ridge=found.outer_ridge, target_ridge=found.effective_ridge)
+    return prediction_of(request, built_of(prepared.request.request), answer)
+
+
+def _own_error(request: PredictionRequest) -> float:
+    """Return the test error of the request's own values; infinite where it has none."""
+    try:
+        found = predict(request).test_error
+    except Refused:
+        return np.inf
+    return np.inf if found is None else found
+
+
+def _regret(own: float, least: float) -> float | None:
+    if least > 0.0:
+        return _finite(own / least - 1.0)
+    return 0.0 if own == least else None
+
+
+def _unconstrained(prepared: Search) -> OptimalPenalty | None:
+    if prepared.modes is None:
+        return None
+    with np.errstate(all="ignore"):
+        return optimal_penalty(prepared.modes, prepared.request.request.regime.n_samples, allow_negative=True)
+
+
+def _prior(prepared: Search, best: Minimum, covariance: Vector) -> SearchPrior:
+    mean = [float(axis.scaled(value)) for axis, value in zip(prepared.axes, best.point, strict=True)]
+    return SearchPrior(
+        paths=[place.path for place in prepared.places],
+        scales=[searched.scale for searched in prepared.request.over],
+        mean=mean,
+        covariance=covariance.tolist(),
+    )
+
+
+def _times(sizes: Sequence[int]) -> str:
+    return " x ".join(str(size) for size in sizes)
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -40,6 +40,10 @@ DEFILIPPIS = Source(
     " regression",
     reference="arXiv:2405.15699",
 )
+KOBAK = Source(
+    title="Kobak, Lomond, Sanchez: The optimal ridge penalty for real-world high-dimensional data can be zero or negative",
+    reference="arXiv:1805.10939",
+)
 ATANASOV = Source(
     title="Atanasov, Zavatone-Veth, Pehlevan: Scaling and renormalization in high-dimensional regression",
     reference="arXiv:2405.00592",

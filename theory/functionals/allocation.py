@@ -245,7 +245,7 @@ def allocate_flow(modes: Modes, budget: float) -> FlowAllocation:
 
     def excess(u: float) -> float:
         width = float(np.exp(u))
-        return flow_excess(modes, width, budget / width)[0]
+        return _flow_excess(modes, width, budget / width, between=True)[0]
 
     # From one random feature, and from where no time is left for it.
     low, high = 0.0, max(float(np.log(budget * modes.eigenvalues.max())), 0.0) + np.log(10.0)
@@ -279,20 +279,23 @@ def flow_excess(modes: Modes, width: float, time: float) -> tuple[float, float]:
 
     Source: [D] from the two-point equivalent at infinitely many samples, Atanasov, Zavatone-Veth, Pehlevan, arXiv:2405.00592.
     """
-    wide = float(modes.energies @ np.exp(-2.0 * time * modes.eigenvalues)) + float(modes.unlearnable_variance)
-    xi, found = modes.eigenvalues, []
-    converged = True
-    for between in (True, False):
-        contour = flow_contour(2.0 * time, between=between)
-        solved = ModalEquivalent(modes=modes, width=width).continued(ABUNDANT, contour.points)
-        converged &= bool(np.all(solved.converged))
-        ridge = solved.shares[0].ridge[:, None]
-        df1 = (xi / (xi + ridge)) @ modes.multiplicities + modes.tail_trace / ridge[:, 0]
-        lost = (xi / ((xi + ridge) * (xi + contour.points[:, None]))) @ modes.energies
-        found.append(contour.integral(ridge[:, 0] * df1 / width * lost / contour.points))
-    excess = wide + found[0]
-    difference = abs(found[0] - found[1]) / excess if excess > 0.0 else 0.0
-    return max(excess, 0.0), difference if converged else np.inf
+    first, one_converged = _flow_excess(modes, width, time, between=True)
+    second, other_converged = _flow_excess(modes, width, time, between=False)
+    difference = abs(first - second) / first if first > 0.0 else 0.0
+    return max(first, 0.0), difference if one_converged and other_converged else np.inf
+
+
+def _flow_excess(modes: Modes, width: float, time: float, *, between: bool) -> tuple[float, bool]:
+    """Return the excess risk by one of two contours, and whether the ridges along it were found."""
+    xi = modes.eigenvalues
+    wide = float(modes.energies @ np.exp(-2.0 * time * xi)) + float(modes.unlearnable_variance)
+    contour = flow_contour(2.0 * time, between=between)
+    solved = ModalEquivalent(modes=modes, width=width).continued(ABUNDANT, contour.points)
+    ridge = solved.shares[0].ridge[:, None]
+    df1 = (xi / (xi + ridge)) @ modes.multiplicities + modes.tail_trace / ridge[:, 0]
+    lost = (xi / ((xi + ridge) * (xi + contour.points[:, None]))) @ modes.energies
+    excess = wide + contour.integral(ridge[:, 0] * df1 / width * lost / contour.points)
+    return excess, bool(np.all(solved.converged))
 
 
 def _minimum(function: Callable[[float], float], at: float, cell: float, low: float, high: float) -> float:

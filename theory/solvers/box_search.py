@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import Bounds, minimize, minimize_scalar
-from scipy.spatial import KDTree
+
+from theory.solvers.basins import basins, stands_out
+from theory.solvers.box import Axis
 
 Vector = npt.NDArray[np.float64]
 Function = Callable[[Vector], Vector]
@@ -23,47 +25,17 @@ DIFFERENCE = 1e-3
 """Step of difference quotients, in cells of the grid."""
 ACCURACY = 1e-10
 """Of a minimum on a line, in cells."""
-NEIGHBOUR = 1.5
-"""Cells within which points are compared."""
+ROUGH = 1e-3
+"""Likewise, while whole numbers are tried."""
 WINDOW = 2.0
 """Cells that one descent may go in each direction; it is repeated where it ends at the window."""
 MOST_SLIDES = 50
+WAYPOINTS = 34
+"""On a straight line between two minima."""
 SAME = 0.3
 """Minima closer than so many cells are one."""
 FLAT = 1e-12
 """Relative difference of values below which two points are as good as each other."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Axis:
-    """A side of the box.
-
-    Attributes:
-        lower, upper: its ends.
-        log: whether it is searched by the logarithm.
-        whole: whether whole numbers alone are admissible.
-    """
-
-    lower: float
-    upper: float
-    log: bool = False
-    whole: bool = False
-
-    def scaled(self, values: npt.ArrayLike) -> Vector:
-        """Return the coordinates by which it is searched: the natural logarithm, or the numbers themselves."""
-        return np.log(np.asarray(values, float)) if self.log else np.asarray(values, float)
-
-    def natural(self, scaled: npt.ArrayLike) -> Vector:
-        """Return the numbers at scaled coordinates, within the ends and whole where they must be."""
-        values = np.exp(np.asarray(scaled, float)) if self.log else np.asarray(scaled, float)
-        values = np.round(values) if self.whole else values
-        return np.clip(values, self.lower, self.upper)
-
-    def grid(self, size: int) -> Vector:
-        """Return scaled coordinates from end to end, at most so many."""
-        ends = self.scaled([self.lower, self.upper])
-        points = np.linspace(ends[0], ends[1], size) if ends[1] > ends[0] else ends[:1]
-        return np.unique(self.scaled(self.natural(points)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +63,8 @@ class Found:
     Attributes:
         minima: the least first; empty where the function is finite nowhere on the grid.
         shape: of the grid.
-        n_basins: local minima on the grid, at least as many as were descended into.
+        n_basins: local minima among the points tried.
+        n_descended: in how many of them the function was followed down.
         evaluations: of the function.
         largest: finite value on the grid.
     """
@@ -99,6 +72,7 @@ class Found:
     minima: list[Minimum]
     shape: tuple[int, ...]
     n_basins: int
+    n_descended: int
     evaluations: int
     largest: float
 
@@ -110,6 +84,7 @@ def search(
     sizes: Sequence[int],
     room: Function | None = None,
     starts: Sequence[Sequence[float]] = (),
+    most_basins: int = MOST_BASINS,
 ) -> Found:
     """Find the local minima of a function on a box.
 
@@ -120,11 +95,12 @@ def search(
         room: from natural coordinates to what is left of a budget, nonnegative where it suffices; continuous. May be
             infinite or NaN where the budget is out of reach.
         starts: further points from which to descend, in natural coordinates.
+        most_basins: how many basins are descended into.
 
     Raises:
         ValueError: no point of the grid is within the budget.
     """
-    return _Search(function, axes, sizes, room).run(starts)
+    return _Search(function, axes, sizes, room).run(starts, most_basins)
 
 
 class _Search:
@@ -138,7 +114,7 @@ class _Search:
         self._cells = span / np.maximum(counts - 1, 1)
         self.evaluations = 0
 
-    def run(self, starts: Sequence[Sequence[float]]) -> Found:
+    def run(self, starts: Sequence[Sequence[float]], most_basins: int) -> Found:
         mesh = np.stack(np.meshgrid(*self._grids, indexing="ij"), axis=-1)
         shape = mesh.shape[:-1]
         points = mesh.reshape(-1, len(self._axes))
@@ -156,13 +132,14 @@ class _Search:
                 places.append(more)
                 merits.append(self._values(more))
         known, heights = np.concatenate(places), np.concatenate(merits)
-        basins = self._basins(known, heights)
-        minima = [self._descend(known[i], float(heights[i])) for i in basins[:MOST_BASINS]]
+        deepest = basins(self._in_cells(known), heights)
+        minima = [self._descend(known[i], float(heights[i])) for i in deepest[:most_basins]]
         finite = values[np.isfinite(values)]
         return Found(
             minima=self._distinct(minima),
             shape=shape,
-            n_basins=len(basins),
+            n_basins=len(deepest),
+            n_descended=min(len(deepest), most_basins),
             evaluations=self.evaluations,
             largest=float(finite.max()) if finite.size else np.nan,
         )
@@ -207,45 +184,36 @@ class _Search:
             good, bad = np.where(within, middle, good), np.where(within, bad, middle)
         return good
 
-    def _basins(self, points: Vector, values: Vector) -> list[int]:
-        """Return the points that are lowest among their neighbours, the best first; one of a plateau."""
-        # By positions on the grid, which whole numbers make uneven.
-        index = np.stack([np.interp(points[:, i], grid, np.arange(grid.size)) for i, grid in enumerate(self._grids)], 1)
-        tree = KDTree(index)
-        kept: list[int] = []
-        for i in np.argsort(values, kind="stable").tolist():
-            if not np.isfinite(values[i]):
-                break
-            near = tree.query_ball_point(index[i], NEIGHBOUR, p=np.inf)
-            if values[near].min() >= values[i] and not set(near) & set(kept):
-                kept.append(i)
-        return kept
+    def _in_cells(self, points: Vector) -> Vector:
+        """Return scaled points by their positions on the grid, which whole numbers make uneven."""
+        columns = [np.interp(points[:, i], grid, np.arange(grid.size)) for i, grid in enumerate(self._grids)]
+        return np.stack(columns, axis=1)
 
     def _descend(self, start: Vector, value: float) -> tuple[Vector, float]:
-        """Go down to the local minimum; whole coordinates and the others in turn."""
+        """Go down to the local minimum; for each trial of whole numbers the other coordinates follow."""
         whole = [i for i, axis in enumerate(self._axes) if axis.whole]
         smooth = [i for i, axis in enumerate(self._axes) if not axis.whole and self._upper[i] > self._lower[i]]
-        best, least = start, value
-        for _ in range(8 if whole and smooth else 1):
-            before = least
-            if whole:
-                best, least = self._step_whole(best, least, whole)
+        best, least = self._follow(start, value, smooth, ACCURACY) if smooth else (start, value)
+        if whole:
+            best, least = self._step_whole(best, least, whole, smooth)
             if smooth:
-                for _ in range(MOST_SLIDES):
-                    came_from = best
-                    best, least = self._slide(best, least, smooth)
-                    if np.max(np.abs(best - came_from) / self._cells) < WINDOW - DIFFERENCE:
-                        break
-            if not least < before - FLAT * abs(before):
-                break
+                best, least = self._follow(best, least, smooth, ACCURACY)
         return best, least
 
-    def _step_whole(self, point: Vector, value: float, whole: list[int]) -> tuple[Vector, float]:
+    def _follow(self, point: Vector, value: float, smooth: list[int], accuracy: float) -> tuple[Vector, float]:
+        """Slide until the end of a slide is not that of its window."""
+        for _ in range(MOST_SLIDES):
+            came_from = point
+            point, value = self._slide(point, value, smooth, accuracy)
+            if np.max(np.abs(point - came_from) / self._cells) < WINDOW - DIFFERENCE:
+                break
+        return point, value
+
+    def _step_whole(self, point: Vector, value: float, whole: list[int], smooth: list[int]) -> tuple[Vector, float]:
         """Move whole coordinates by steps from a cell down to 1: doubled where that improves, else halved."""
-        natural = self._natural(point)
-        reach = {i: self._reach(i, point) for i in whole}
-        step = {i: max(1.0, np.floor(reach[i])) for i in whole}
+        step = {i: max(1.0, np.floor(self._reach(i, point))) for i in whole}
         while True:
+            natural = self._natural(point)
             trials = []
             for i in whole:
                 for sign in (-1.0, 1.0):
@@ -254,12 +222,15 @@ class _Search:
                     trials.append(moved)
             scaled = np.array([self._scaled(trial.tolist()) for trial in trials])
             values = np.where(self._left(scaled) >= 0.0, self._values(scaled), np.inf)
+            for i, trial in enumerate(scaled):
+                if smooth and np.isfinite(values[i]) and np.any(trial != point):
+                    scaled[i], values[i] = self._follow(trial, float(values[i]), smooth, ROUGH)
             best = int(np.argmin(values))
-            if values[best] < value:
-                natural, value = trials[best], float(values[best])
+            if values[best] < value - FLAT * abs(value):
+                point, value = scaled[best], float(values[best])
                 step[whole[best // 2]] *= 2.0
             elif all(size == 1.0 for size in step.values()):
-                return self._scaled(natural.tolist()), value
+                return point, value
             else:
                 step = {i: max(1.0, np.floor(size / 2.0)) for i, size in step.items()}
 
@@ -268,7 +239,7 @@ class _Search:
         ends = self._axes[axis].natural(np.array([point[axis], point[axis] + self._cells[axis]]))
         return float(ends[1] - ends[0])
 
-    def _slide(self, point: Vector, value: float, smooth: list[int]) -> tuple[Vector, float]:
+    def _slide(self, point: Vector, value: float, smooth: list[int], accuracy: float) -> tuple[Vector, float]:
         """Move the other coordinates to the local minimum."""
         low = np.maximum(self._lower, point - WINDOW * self._cells)[smooth]
         high = np.minimum(self._upper, point + WINDOW * self._cells)[smooth]
@@ -279,14 +250,26 @@ class _Search:
             return full
 
         if len(smooth) == 1:
-            moved = whole_point(self._line(whole_point, low, high))
+            moved = whole_point(self._line(whole_point, low, high, accuracy))
         else:
-            moved = self._plane(whole_point, point[smooth], value, low, high, self._cells[smooth])
-        moved = moved if self._left(moved[None])[0] >= 0.0 else self._last_feasible(point[None], moved[None])[0]
-        found = float(self._values(moved[None])[0])
+            moved = self._plane(whole_point, point[smooth], value, low, high, self._cells[smooth], accuracy)
+        moved = self._within(moved, smooth, low, high)
+        found = float(self._values(moved[None])[0]) if self._left(moved[None])[0] >= 0.0 else np.inf
         return (moved, found) if found < value else (point, value)
 
-    def _line(self, whole_point: Callable[[Vector], Vector], low: Vector, high: Vector) -> Vector:
+    def _within(self, point: Vector, smooth: list[int], low: Vector, high: Vector) -> Vector:
+        """Return a point within the budget beside one that exceeds it by a little; the same where there is none."""
+        if self._left(point[None])[0] >= 0.0:
+            return point
+        # Straight to where the budget eases most.
+        steps = DIFFERENCE * np.diag(self._cells)[smooth]
+        eased = np.concatenate([point + steps, point - steps])
+        eased[:, smooth] = np.clip(eased[:, smooth], low, high)
+        left = self._left(eased)
+        best = int(np.argmax(left))
+        return self._last_feasible(eased[best][None], point[None])[0] if left[best] >= 0.0 else point
+
+    def _line(self, whole_point: Callable[[Vector], Vector], low: Vector, high: Vector, accuracy: float) -> Vector:
         def value(u: float) -> float:
             trial = whole_point(np.array([u]))[None]
             found = float(self._values(trial)[0]) if self._left(trial)[0] >= 0.0 else np.inf
@@ -295,7 +278,7 @@ class _Search:
         cell = float(high[0] - low[0])
         ends = min((low[0], high[0]), key=value)
         inner: Any = minimize_scalar(
-            value, bounds=(low[0], high[0]), method="bounded", options={"xatol": ACCURACY * cell}
+            value, bounds=(low[0], high[0]), method="bounded", options={"xatol": accuracy * cell}
         )
         return np.array([inner.x if inner.fun < value(ends) else ends])
 
@@ -307,6 +290,7 @@ class _Search:
         low: Vector,
         high: Vector,
         cells: Vector,
+        accuracy: float,
     ) -> Vector:
         """Descend by gradients, between bounds and within the budget; in cells from the start."""
         scale = abs(value) or 1.0
@@ -335,7 +319,12 @@ class _Search:
         origin = np.zeros(start.size)
         if self._room is None:
             found: Any = minimize(
-                merit, origin, jac=slope, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10}
+                merit,
+                origin,
+                jac=slope,
+                bounds=bounds,
+                method="L-BFGS-B",
+                options={"ftol": accuracy**1.5, "gtol": accuracy},
             )
         else:
             constraint: Any = {
@@ -350,7 +339,7 @@ class _Search:
                 bounds=bounds,
                 constraints=[constraint],
                 method="SLSQP",
-                options={"ftol": 1e-15, "maxiter": 100},
+                options={"ftol": accuracy**1.5, "maxiter": 100},
             )
         return natural(np.asarray(found.x, float))
 
@@ -358,9 +347,16 @@ class _Search:
         """Return the minima that differ, the least first."""
         kept: list[tuple[Vector, float]] = []
         for point, value in sorted(found, key=lambda one: one[1]):
-            if all(np.max(np.abs(point - other) / self._cells) > SAME for other, _ in kept):
+            if not any(self._same(other, point, value) for other, _ in kept):
                 kept.append((point, value))
         return [self._minimum(point, value) for point, value in kept]
+
+    def _same(self, deeper: Vector, point: Vector, value: float) -> bool:
+        """Whether a point is that of a deeper minimum, or a way leads down to it: the two lie in one flat valley."""
+        if np.max(np.abs(point - deeper) / self._cells) < SAME:
+            return True
+        way = point + np.linspace(0.0, 1.0, WAYPOINTS)[1:-1, None] * (deeper - point)
+        return bool(np.all(self._left(way) >= 0.0)) and not stands_out(value, float(self._values(way).max()))
 
     def _minimum(self, point: Vector, value: float) -> Minimum:
         natural = self._natural(point)

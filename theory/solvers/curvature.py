@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from theory.solvers.box_search import Axis
+from theory.solvers.box import Axis
 
 Vector = npt.NDArray[np.float64]
 
