@@ -25,6 +25,9 @@ from workers import chunks, validations
 
 log = structlog.get_logger("foretell.service")
 
+LARGEST_KEPT = 8 * 2**20
+"""Bytes of an answer; larger ones would drive hundreds of small ones out of the caches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -188,6 +191,8 @@ class Answerer:
             source = "solved"
             work = (computation, request, key)
             body = solve(*work) if inline else await self._in_thread(solve, *work)
+            if len(body) > LARGEST_KEPT:
+                return Answer(Entry(key, body, computation.headers), "too large to keep")
             self._shared.put(key, body)
         entry = Entry(key, body, computation.headers)
         self._memory.put(entry)
@@ -206,7 +211,7 @@ def solve(computation: Computation, request: Schema, key: str) -> bytes:
     started = time.perf_counter()
     with refusals():
         answer = computation.work_out(request, key=key)
-    body: bytes = answer.__pydantic_serializer__.to_json(answer)
+    body = computation.write(answer)
     metrics.SOLVE_SECONDS.observe(time.perf_counter() - started)
     metrics.labelled(computation.counter, answer.status).inc()
     if answer.status == "not_converged":

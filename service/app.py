@@ -30,7 +30,18 @@ from service.problems import (
     handle_unexpected,
 )
 from service.rate_limits import RateLimits
-from service.routes import catalogue, docs, health, jobs, optima, predictions, scaling_laws, spectra, validations
+from service.routes import (
+    catalogue,
+    docs,
+    health,
+    jobs,
+    optima,
+    predictions,
+    scaling_laws,
+    spectra,
+    sweeps,
+    validations,
+)
 from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers.catalogue import catalogue as describe_everything
@@ -103,7 +114,7 @@ def api(lifespan: Any = None) -> FastAPI:
             Exception: handle_unexpected,
         },
     )
-    modules = (predictions, spectra, scaling_laws, optima, validations, jobs, catalogue, health, docs)
+    modules = (predictions, spectra, sweeps, scaling_laws, optima, validations, jobs, catalogue, health, docs)
     for module in modules:
         app.include_router(module.router)
     app.state.routes = [route for module in modules for route in module.router.routes]

@@ -146,7 +146,8 @@ def spectrum(
     Example: echo '{"matrix": "sample_covariance", "regime": {"kind": "regression", "n_samples": 800,
     "n_features": 400}}' | foretell spectrum -
     """
-    from service.computations import SPECTRA, density_table
+    from service.computations import SPECTRA
+    from service.forms import density_table
 
     answer = _answer(file, SPECTRA, as_json=as_json)
     found = Spectrum.model_validate_json(answer)

@@ -1,23 +1,29 @@
 """What the service works out from a posted body: one row a resource, and how each is found, checked and solved."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-
-from pydantic_core import from_json
 
 from api_schemas.base import Schema
 from api_schemas.optima import OptimumRequest
 from api_schemas.prediction import PredictionRequest
 from api_schemas.scaling import ScalingLawsRequest
 from api_schemas.spectra import SpectrumRequest
+from api_schemas.sweep import SweepRequest
 from service import metrics
+from service.forms import DENSITY_FORMS, SWEEP_FORMS, Form
 from service.problems import refused
-from workers import building, optima, predictions, scaling, spectra
+from workers import building, optima, predictions, scaling, spectra, sweeps
 from workers.refusals import Refused
 from workers.registry import NUMBERS
+
+
+def written(answer: Any) -> bytes:
+    """Write an answer that is a wire model."""
+    body: bytes = answer.__pydantic_serializer__.to_json(answer)
+    return body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +42,8 @@ class Computation:
         quick: whether a parsed request takes about a millisecond and may be answered there too.
         way_out: for those whose answer took too long.
         queued: whether it can be answered later, as a job.
-        tabulate: from an answer to CSV, where it has such a form.
+        write: from an answer to JSON.
+        forms: others than JSON, by media type.
         headers: of every answer, beside those that name its content.
     """
 
@@ -51,7 +58,8 @@ class Computation:
     way_out: str
     quick: Callable[[Any], bool] = lambda _: False
     queued: bool = False
-    tabulate: Callable[[bytes], bytes] | None = None
+    write: Callable[[Any], bytes] = written
+    forms: Mapping[str, Form] = field(default_factory=dict)
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def digest(self, body: bytes) -> bytes:
@@ -82,13 +90,6 @@ def is_quick(request: PredictionRequest) -> bool:
     return request.model.learner.kind == "ridge" and request.regime.kind in NUMBERS
 
 
-def density_table(answer: bytes) -> bytes:
-    """Write the density of a spectrum as CSV (RFC 4180): x and density, one row a point, empty where it is null."""
-    density = from_json(answer)["density"]
-    rows = [f"{x!r},{'' if y is None else repr(y)}" for x, y in zip(density["x"], density["y"], strict=True)]
-    return "\r\n".join(["x,density", *rows, ""]).encode()
-
-
 PREDICTIONS = Computation(
     path="/v1/predictions",
     name="prediction",
@@ -113,7 +114,7 @@ SPECTRA = Computation(
     counter=metrics.SPECTRA,
     inline_bytes=0,
     way_out="use fewer distinct eigenvalues, points or statistics",
-    tabulate=density_table,
+    forms=DENSITY_FORMS,
     # The same address answers in JSON and CSV.
     headers=((b"vary", b"Accept"),),
 )
@@ -139,5 +140,19 @@ OPTIMA = Computation(
     inline_bytes=0,
     way_out="search fewer paths, or use fewer modes",
 )
-COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA, SCALING_LAWS, OPTIMA)}
+SWEEPS = Computation(
+    path="/v1/sweeps",
+    name="sweep",
+    schema=SweepRequest,
+    key_of=sweeps.key_of,
+    work_out=sweeps.sweep,
+    make_sure=sweeps.check,
+    counter=metrics.SWEEPS,
+    inline_bytes=0,
+    way_out="ask for fewer points, or shorter lists of eigenvalues",
+    write=lambda answer: answer.to_json(),
+    forms=SWEEP_FORMS,
+    headers=((b"vary", b"Accept"),),
+)
+COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS, SCALING_LAWS, OPTIMA)}
 """Every computation by its path."""

@@ -29,6 +29,8 @@ from service.settings import Settings
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs"})
 """Answered without a key and without limits: for load balancers, and for browsers, which cannot send a key."""
 OPEN_FOLDER = "/docs/assets/"
+PLAIN_ACCEPT = frozenset({b"*/*", b"application/json"})
+"""Where there are other forms, what else is accepted is looked at more closely."""
 LINGER_SECONDS = 1.0
 LINGER_BYTES = 64 * 2**20
 
@@ -340,7 +342,7 @@ def _plain(headers: dict[bytes, bytes], computation: Computation) -> bool:
         and b"cache-control" not in headers
         and b"prefer" not in headers
         and b"content-encoding" not in headers
-        and (computation.tabulate is None or b"csv" not in headers.get(b"accept", b"").lower())
+        and (not computation.forms or headers.get(b"accept", b"*/*") in PLAIN_ACCEPT)
     )
 
 

@@ -29,6 +29,7 @@ PREDICTIONS = Counter("foretell_predictions_total", "Predictions worked out.", [
 SPECTRA = Counter("foretell_spectra_total", "Spectra worked out.", ["status"])
 SCALING_LAWS = Counter("foretell_scaling_laws_total", "Scaling laws worked out.", ["status"])
 OPTIMA = Counter("foretell_optima_total", "Optima worked out.", ["status"])
+SWEEPS = Counter("foretell_sweeps_total", "Sweeps worked out, by the worst status of their points.", ["status"])
 VALIDATIONS = Counter("foretell_validations_total", "Validations ended, counted when first read.", ["outcome"])
 MEMORY_CACHE_BYTES = Gauge("foretell_memory_cache_bytes", "Answers held in memory.", multiprocess_mode="livesum")
 MEMORY_CACHE_ENTRIES = Gauge("foretell_memory_cache_entries", "Answers held in memory.", multiprocess_mode="livesum")

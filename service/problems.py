@@ -43,6 +43,7 @@ KINDS = {
     "request_timeout": ProblemKind(408, "The request did not arrive in time"),
     "idempotency_conflict": ProblemKind(409, "The idempotency key was used for another request"),
     "body_too_large": ProblemKind(413, "The body is too large"),
+    "too_large": ProblemKind(413, "More is asked for than the limits allow"),
     "unsupported_media_type": ProblemKind(415, "The body has the wrong content type"),
     "validation_error": ProblemKind(422, "The request does not fit the vocabulary"),
     "inadmissible_problem": ProblemKind(422, "The theory does not cover this request"),

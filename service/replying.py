@@ -11,6 +11,7 @@ from service import metrics
 from service.answering import Answerer
 from service.cache import HIT, Entry
 from service.computations import Computation
+from service.forms import preferred
 from service.problems import ProblemException
 from service.responses import Reply
 
@@ -23,6 +24,7 @@ CACHE_STATUS = {
     "redis": b"foretell; hit; detail=redis",
     "concurrent": b"foretell; fwd=uri-miss; collapsed",
     "solved": b"foretell; fwd=uri-miss; stored",
+    "too large to keep": b"foretell; fwd=uri-miss",
     "refreshed": b"foretell; fwd=request; stored",
 }
 ANSWER_HEADERS = {
@@ -80,13 +82,12 @@ async def reply(
     source = "refreshed" if fresh and answer.source == "solved" else answer.source
     metrics.labelled(metrics.CACHE, source).inc()
     entry, cache_status = answer.entry, (b"cache-status", CACHE_STATUS[source])
-    if computation.tabulate is not None and prefers_csv(headers.get(b"accept", b"")):
-        # Another representation has another strong validator.
+    form = preferred(headers.get(b"accept", b""), computation.forms) if computation.forms else None
+    if form is not None:
         small = len(entry.body) < INLINE_TABLE
-        table = computation.tabulate(entry.body) if small else await asyncio.to_thread(computation.tabulate, entry.body)
-        entry = Entry(entry.key + "-csv", table, computation.headers)
-        named = (b"content-type", b"text/csv; charset=utf-8; header=present")
-        entry.headers = (named, *entry.headers[1:])
+        table = form.write(entry.body) if small else await asyncio.to_thread(form.write, entry.body)
+        entry = Entry(entry.key + form.suffix, table, computation.headers)
+        entry.headers = ((b"content-type", form.content_type.encode()), *entry.headers[1:])
     if_none_match = headers.get(b"if-none-match")
     if if_none_match is not None and (if_none_match.strip() == b"*" or entry.etag in if_none_match):
         return Reply(304, [(b"etag", entry.etag), *computation.headers, cache_status], b"", source)
@@ -107,30 +108,6 @@ def request_body(computation: Computation) -> dict[str, Any]:
     """Declare the body that a computation reads, for the OpenAPI document."""
     reference = {"$ref": f"#/components/schemas/{computation.schema.__name__}"}
     return {"required": True, "content": {"application/json": {"schema": reference}}}
-
-
-def prefers_csv(accept: bytes) -> bool:
-    """Whether ``Accept`` (RFC 9110) ranks CSV before JSON; what is named first wins a tie."""
-    csv, json = -1.0, -1.0
-    for place, item in enumerate(accept.decode("latin-1").lower().split(",")):
-        media_type, _, parameters = item.partition(";")
-        weight = _quality(parameters) - 1e-6 * place
-        if media_type.strip() == "text/csv":
-            csv = weight if weight > 0.0 else -1.0
-        elif media_type.strip() == "application/json":
-            json = weight
-    return csv > json
-
-
-def _quality(parameters: str) -> float:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def idempotency_of(headers: Mapping[bytes, bytes]) -> str | None:

@@ -8,6 +8,7 @@ size beyond the critical one is a divergence like others.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -197,9 +198,13 @@ def _families(grid: Grid) -> Iterator[Family]:
                 built=built,
                 size=offsets.size,
                 numbers=numbers,
-                request_at=lambda member, start=start: grid.request_at(start + int(offsets[member])),
+                request_at=partial(_member, grid, start, offsets),
                 label=(start, offsets),
             )
+
+
+def _member(grid: Grid, start: int, offsets: npt.NDArray[np.intp], member: int) -> PredictionRequest:
+    return grid.request_at(start + int(offsets[member]))
 
 
 def _combinations(grid: Grid, axes: list[int]) -> Iterator[tuple[int, ...]]:
@@ -253,6 +258,21 @@ def _at_fault(grid: Grid, point: int, refusal: Refused) -> Refused:
         for position, axis in enumerate(grid.axes)
         if axis.place.pointer.startswith(refusal.pointer + "/") or refusal.pointer.startswith(axis.place.pointer + "/")
     ]
-    for position in exact or related:
+    for position in exact or related or _guilty(grid, places):
         return type(refusal)(grid.axes[position].pointer_of(int(places[position])), detail)
     return type(refusal)(f"/request{refusal.pointer}", detail)
+
+
+def _guilty(grid: Grid, places: Sequence[Any]) -> list[int]:
+    """Return the axes whose value alone has no theory where the request has one, as more spikes than features are."""
+    guilty = []
+    try:
+        build(grid.request)
+    except Refused:
+        return []
+    for position, (axis, index) in enumerate(zip(grid.axes, places, strict=True)):
+        try:
+            build(replaced(grid.request, {axis.place: float(axis.values[index])}))
+        except Refused:
+            guilty.append(position)
+    return guilty

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from api_schemas.spectra import EXAMPLE_REQUEST, Spectrum, SpectrumRequest
 from service.app import create_app
 from service.computations import COMPUTATIONS, PREDICTIONS, SPECTRA
-from service.replying import prefers_csv
+from service.forms import preferred
 from service.settings import Settings
 from tests.running import EXAMPLE, RunningService
 from tests.service.wire import assert_problem, changed, finite
@@ -278,7 +278,7 @@ class TestCsv:
         ],
     )
     def test_what_a_client_prefers(self, accept: bytes, expected: bool) -> None:
-        assert prefers_csv(accept) == expected
+        assert (preferred(accept, SPECTRA.forms) is not None) == expected
 
 
 KERNEL = {"features": {"kind": "kernel", "kernel": {"kind": "rbf"}}}
