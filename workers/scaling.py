@@ -117,7 +117,14 @@ def _prepare(request: ScalingLawsRequest) -> tuple[PowerLaw | None, PowerLawFit 
             scale=spectrum.scale,
             noise_variance=request.noise_variance,
         )
-        law = replace(law, energy=spectrum.signal_variance / law.signal_variance)
+        energy = spectrum.signal_variance / law.signal_variance
+        if energy == 0.0:
+            raise Refused(
+                "/spectrum/source_exponent",
+                f"is so small, {spectrum.source_exponent:g}, that energies do not decay in double precision; choose at least"
+                " 1e-15",
+            )
+        law = replace(law, energy=energy)
         return law, None, allocation.infinite_power_law(law)
     modes = _modes(spectrum, request.noise_variance)
     _bound_work(request, spectrum)

@@ -127,6 +127,8 @@ class TestAnswers:
             (1.0001, 10.0, 0.0),
             (10.0, 0.001, 1e100),
             (2.0, 0.5, 0.0),
+            (1.0000000000000002, 1e-15, 0.0),
+            (1.0000000000000002, 1e-15, 1.0),
             (2.0, 1.0, 0.1),
         ],
     )
@@ -206,6 +208,10 @@ class TestRefusals:
     def test_what_cannot_be_fitted(self, service: RunningService, change: Any, pointer: str) -> None:
         answer = ask(service, {"spectrum": {**SPELLED_OUT, **change}})
         assert_problem(answer, 422, "inadmissible_problem", pointer=pointer)
+
+    def test_energies_that_do_not_decay(self, service: RunningService) -> None:
+        answer = ask(service, at("/spectrum/source_exponent", 5e-324))
+        assert_problem(answer, 422, "inadmissible_problem", pointer="/spectrum/source_exponent")
 
     def test_more_work_than_one_request_may_ask_for(self, service: RunningService) -> None:
         count = scaling.MOST_TERMS // 10

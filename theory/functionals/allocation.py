@@ -27,7 +27,7 @@ DECADES = 100.0
 """Between the largest and the smallest eigenvalue that is listed."""
 POINTS_PER_DECADE = 12
 """Of a size, and of the ridge, on the grid from which the search starts."""
-ABOVE_THE_SPECTRUM = 1e4
+ABOVE_THE_SPECTRUM = 1e8
 """Ridges are sought up to so many times the trace, or the largest ridge that noise asks for."""
 ENTRIES = 1_000_000
 """Ridges times modes of the sums that are worked off together."""

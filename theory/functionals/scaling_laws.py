@@ -126,11 +126,12 @@ def amplitudes(law: PowerLaw) -> Laws:
     """
     alpha, r, noise = law.exponent, law.source_exponent, law.noise_variance
     bias, decay = _bias(law), 2.0 * min(r, 1.0)
-    spread = np.pi / alpha / np.sin(np.pi / alpha)
+    above = (alpha - 1.0) / alpha  # 1 - 1 / alpha, which keeps its digits as alpha tends to 1
+    spread = np.pi / alpha / np.sin(np.pi * above)
     stopped = float(law.energy / alpha * gamma(2.0 * r)) * _power(2.0, -2.0 * r)
     # Excess = bias k^decay + noise df2 / n, and with time in place of 1 / k likewise.
-    penalty, at_penalty = _balance(bias, decay, noise * (1.0 - 1.0 / alpha) * spread, 1.0 / alpha)
-    growth = float(gamma(1.0 - 1.0 / alpha)) * (2.0 - 2.0 ** (1.0 / alpha))
+    penalty, at_penalty = _balance(bias, decay, noise * above * spread, 1.0 / alpha)
+    growth = float(gamma(above)) * (2.0 - 2.0 ** (1.0 / alpha))
     rate, at_time = _balance(stopped, 2.0 * r, noise * growth, 1.0 / alpha)
     return Laws(
         samples=alpha * bias * _power(spread, alpha * decay),
