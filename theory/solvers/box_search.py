@@ -25,6 +25,8 @@ DIFFERENCE = 1e-3
 """Step of difference quotients, in cells of the grid."""
 ACCURACY = 1e-10
 """Of a minimum on a line, in cells."""
+RELATIVE = 1e-12
+"""Rise of the function that descents within a budget may leave; below it their steps are lost in rounding."""
 ROUGH = 1e-3
 """Likewise, while whole numbers are tried."""
 WINDOW = 2.0
@@ -339,7 +341,7 @@ class _Search:
                 bounds=bounds,
                 constraints=[constraint],
                 method="SLSQP",
-                options={"ftol": accuracy**1.5, "maxiter": 100},
+                options={"ftol": max(accuracy**1.5, RELATIVE), "maxiter": 60},
             )
         return natural(np.asarray(found.x, float))
 
