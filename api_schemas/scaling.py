@@ -82,8 +82,10 @@ class ExplicitSpectrum(Schema):
 
 
 def _explicit_by_default(value: Any) -> Any:
-    """A spectrum without a kind is spelled out."""
-    return {"kind": "explicit", **value} if isinstance(value, dict) and "kind" not in value else value
+    """A spectrum without a kind is spelled out, and so is what regimes call an eigenspectrum."""
+    if isinstance(value, dict) and value.get("kind", "eigenspectrum") == "eigenspectrum":
+        return {**value, "kind": "explicit"}
+    return value
 
 
 ScalingSpectrum = TypeAliasType(

@@ -26,18 +26,22 @@ from workers.answers import Answer
 from workers.families import solved_together
 from workers.predictions import predict, prediction_of
 from workers.publications import KOBAK
-from workers.refusals import Refused
+from workers.refusals import Refused, TooLarge
 from workers.searches import Search, built_of, prepare
 
 KEY_PREFIX = f"foretell/optima/{theory.SOLVER_VERSION}"
 
 VECTORISED = {1: 241, 2: 41, 3: 15, 4: 9}
 ONE_BY_ONE = {1: 97, 2: 21, 3: 9, 4: 6}
-INTEGRATED = {1: 33, 2: 9, 3: 5, 4: 4}
+INTEGRATED = {1: 25, 2: 7, 3: 4, 4: 3}
 """Points of the grid along each path, by the number of paths: where all are solved together, where each takes milliseconds,
 and where each takes the integration of differential equations."""
+FINE, COARSE = 1e-10, 1e-5
+"""Accuracy of minima in cells of the grid; of trained networks, whose equations are integrated to 1e-9, the latter."""
 MOST_TERMS = 40_000_000
-"""Points of a vectorised grid times modes."""
+"""Points of a vectorised grid times modes; half of it where ridge regression is solved one by one."""
+MOST_FOLLOWED = 1_000_000
+"""Points times modes of what takes more than one solve each, some ten microseconds."""
 NEGLIGIBLE = 1e-9
 """Of the largest test error on the grid: rises from an error of 0 are relative to this much."""
 
@@ -165,7 +169,7 @@ def _on_branch(prepared: Search) -> Any:
 def _searched(prepared: Search) -> _Outcome:
     """Minimise by a grid and descent."""
     request, axes, objective, cost = prepared.request, prepared.axes, prepared.objective, prepared.cost
-    sizes, basins = _plan(prepared)
+    sizes, basins, accuracy = _plan(prepared)
     at_most = request.budget.at_most if request.budget is not None else np.inf
 
     def room(points: Vector) -> Vector:
@@ -185,6 +189,7 @@ def _searched(prepared: Search) -> _Outcome:
             room=None if cost is None else room,
             starts=[own] if within else [],
             most_basins=basins,
+            accuracy=accuracy,
         )
     except ValueError:
         assert request.budget is not None
@@ -216,19 +221,29 @@ def _searched(prepared: Search) -> _Outcome:
     )
 
 
-def _plan(prepared: Search) -> tuple[list[int], int]:
-    """Return the points of the grid along each path, and how many basins are descended into."""
+def _plan(prepared: Search) -> tuple[list[int], int, float]:
+    """Return the points of the grid along each path, how many basins are descended into, and how far."""
     request, count = prepared.request.request, len(prepared.places)
     if request.regime.kind == "teacher_network":
-        return [INTEGRATED[count]] * count, 3
+        return [INTEGRATED[count]] * count, 3, COARSE
     together = solved_together(request, varied=[place.path for place in prepared.places])
-    if request.model.learner.kind == "ridge" and all(place.path in together for place in prepared.places):
-        equivalent = built_of(request).equivalent
-        if isinstance(equivalent, ModalEquivalent):
-            modes = equivalent.modes.eigenvalues.size
-            if VECTORISED[count] ** count * modes <= MOST_TERMS:
-                return [VECTORISED[count]] * count, 12
-    return [ONE_BY_ONE[count]] * count, 6
+    equivalent, ridge = built_of(request).equivalent, request.model.learner.kind == "ridge"
+    n_modes = sum(modes.eigenvalues.size for modes in equivalent.tables) if equivalent is not None else 1
+    if (
+        ridge
+        and isinstance(equivalent, ModalEquivalent)
+        and all(place.path in together for place in prepared.places)
+        and VECTORISED[count] ** count * n_modes <= MOST_TERMS
+    ):
+        return [VECTORISED[count]] * count, 12, FINE
+    terms, most = ONE_BY_ONE[count] ** count * n_modes, MOST_TERMS // 2 if ridge else MOST_FOLLOWED
+    if terms > most:
+        raise TooLarge(
+            "/over",
+            f"{_times([ONE_BY_ONE[count]] * count)} points on {n_modes} distinct eigenvalues are more than one request may ask"
+            f" for; {most // ONE_BY_ONE[count] ** count} eigenvalues are not: search fewer paths, or list fewer",
+        )
+    return [ONE_BY_ONE[count]] * count, 6, FINE
 
 
 def _least_cost(prepared: Search, sizes: Sequence[int]) -> float:

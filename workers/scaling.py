@@ -35,7 +35,7 @@ from workers.publications import (
     DEFILIPPIS,
     SIMON_WIDTH,
 )
-from workers.refusals import Refused
+from workers.refusals import Refused, TooLarge
 
 KEY_PREFIX = f"foretell/scaling-laws/{theory.SOLVER_VERSION}"
 
@@ -186,7 +186,7 @@ def _modes(spectrum: ExplicitSpectrum, noise_variance: float) -> Modes:
 def _bound_work(request: ScalingLawsRequest, spectrum: ExplicitSpectrum) -> None:
     count = len(spectrum.eigenvalues)
     if count * len(request.budgets) > MOST_TERMS:
-        raise Refused(
+        raise TooLarge(
             "/budgets",
             f"{len(request.budgets)} budgets of a spectrum with {count} eigenvalues are more than one request may ask for;"
             f" {MOST_TERMS // count} budgets are not",

@@ -140,6 +140,20 @@ class TestRefusals:
         expected = place or "/request/regime/covariance/weights"
         assert_problem(ask(service, at(pointer, value)), 422, "inadmissible_problem", pointer=expected)
 
+    def test_more_work_than_one_request_may_ask_for(self, service: RunningService) -> None:
+        count = 20_000
+        regime = {
+            "kind": "eigenspectrum",
+            "n_samples": 100,
+            "eigenvalues": [1.0 / (i + 1) for i in range(count)],
+            "energies": [1.0] * count,
+        }
+        request = {
+            "request": {"model": {"learner": {"kind": "gradient_flow", "time": 1}}, "regime": regime},
+            "over": [{"path": "model.learner.time", "lower": 0.1, "upper": 10}],
+        }
+        assert_problem(ask(service, request), 413, "too_large", pointer="/over")
+
     def test_parts_without_a_theory_together(self, service: RunningService) -> None:
         request = at("/request/model/learner", {"kind": "lda", "penalty": 0.1})
         assert_problem(ask(service, request), 422, "unsupported_combination", pointer="/request/model/learner/kind")

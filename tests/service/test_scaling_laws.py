@@ -88,6 +88,10 @@ class TestAnswers:
         assert max(found.standard_errors.values()) < 1e-9
         assert found.warnings == []
 
+    def test_what_regimes_call_an_eigenspectrum_is_an_explicit_spectrum(self, service: RunningService) -> None:
+        found = found_by(service, {"spectrum": {**SPELLED_OUT, "kind": "eigenspectrum"}})
+        assert found.key == found_by(service, {"spectrum": SPELLED_OUT}).key
+
     def test_a_noisy_spectrum_has_standard_errors(self, service: RunningService) -> None:
         rng = np.random.default_rng(4)
         energies = POSITIONS**-1.9 * rng.chisquare(1.0, POSITIONS.size)
@@ -217,4 +221,4 @@ class TestRefusals:
         count = scaling.MOST_TERMS // 10
         spectrum = {"eigenvalues": [1.0 / (i + 1) ** 2 for i in range(count)], "energies": [1.0] * count}
         answer = ask(service, {"spectrum": spectrum, "budgets": [1e3] * 11})
-        assert_problem(answer, 422, "inadmissible_problem", pointer="/budgets")
+        assert_problem(answer, 413, "too_large", pointer="/budgets")

@@ -87,6 +87,7 @@ def search(
     room: Function | None = None,
     starts: Sequence[Sequence[float]] = (),
     most_basins: int = MOST_BASINS,
+    accuracy: float = ACCURACY,
 ) -> Found:
     """Find the local minima of a function on a box.
 
@@ -98,16 +99,19 @@ def search(
             infinite or NaN where the budget is out of reach.
         starts: further points from which to descend, in natural coordinates.
         most_basins: how many basins are descended into.
+        accuracy: of a minimum, in cells of the grid; no finer than the function's own.
 
     Raises:
         ValueError: no point of the grid is within the budget.
     """
-    return _Search(function, axes, sizes, room).run(starts, most_basins)
+    return _Search(function, axes, sizes, room, accuracy).run(starts, most_basins)
 
 
 class _Search:
-    def __init__(self, function: Function, axes: Sequence[Axis], sizes: Sequence[int], room: Function | None) -> None:
-        self._function, self._axes, self._room = function, axes, room
+    def __init__(
+        self, function: Function, axes: Sequence[Axis], sizes: Sequence[int], room: Function | None, accuracy: float
+    ) -> None:
+        self._function, self._axes, self._room, self._accuracy = function, axes, room, accuracy
         self._grids = [axis.grid(size) for axis, size in zip(axes, sizes, strict=True)]
         ends = np.array([axis.scaled([axis.lower, axis.upper]) for axis in axes])
         self._lower, self._upper = ends[:, 0], ends[:, 1]
@@ -195,11 +199,11 @@ class _Search:
         """Go down to the local minimum; for each trial of whole numbers the other coordinates follow."""
         whole = [i for i, axis in enumerate(self._axes) if axis.whole]
         smooth = [i for i, axis in enumerate(self._axes) if not axis.whole and self._upper[i] > self._lower[i]]
-        best, least = self._follow(start, value, smooth, ACCURACY) if smooth else (start, value)
+        best, least = self._follow(start, value, smooth, self._accuracy) if smooth else (start, value)
         if whole:
             best, least = self._step_whole(best, least, whole, smooth)
             if smooth:
-                best, least = self._follow(best, least, smooth, ACCURACY)
+                best, least = self._follow(best, least, smooth, self._accuracy)
         return best, least
 
     def _follow(self, point: Vector, value: float, smooth: list[int], accuracy: float) -> tuple[Vector, float]:
@@ -226,7 +230,7 @@ class _Search:
             values = np.where(self._left(scaled) >= 0.0, self._values(scaled), np.inf)
             for i, trial in enumerate(scaled):
                 if smooth and np.isfinite(values[i]) and np.any(trial != point):
-                    scaled[i], values[i] = self._follow(trial, float(values[i]), smooth, ROUGH)
+                    scaled[i], values[i] = self._follow(trial, float(values[i]), smooth, max(ROUGH, self._accuracy))
             best = int(np.argmin(values))
             if values[best] < value - FLAT * abs(value):
                 point, value = scaled[best], float(values[best])
@@ -375,10 +379,12 @@ class _Search:
             steps = np.diag(sizes * self._cells)
             around = np.concatenate([point + steps, point - steps])
             on_budget = bool(np.any(self._left(np.clip(around, self._lower, self._upper)) < 0.0))
+        at_lower = (natural == lower) | (point <= self._lower + slack)
+        at_upper = (natural == upper) | (point >= self._upper - slack)
         return Minimum(
-            point=natural,
+            point=np.where(at_lower, lower, np.where(at_upper, upper, natural)),
             value=value,
-            at_lower=(natural == lower) | (point <= self._lower + slack),
-            at_upper=(natural == upper) | (point >= self._upper - slack),
+            at_lower=at_lower,
+            at_upper=at_upper,
             on_budget=on_budget,
         )

@@ -14,7 +14,7 @@ Vector = npt.NDArray[np.float64]
 SMALL_RISE = 1e-4
 """Relative rise over the steps by which derivatives are taken: rounding is far below, and so are higher derivatives."""
 STEP_RATIO = 4.0
-STEPS = 16
+STEPS = 12
 """Trial steps along each axis, from half the box on."""
 
 
