@@ -26,29 +26,31 @@ EXAMPLE_SWEEP: dict[str, Any] = {
 
 Column = TypeAliasType(
     "Column",
-    Literal[
-        "test_error",
-        "excess_risk",
-        "train_error",
-        "train_loss",
-        "test_loss",
-        "bias",
-        "variance",
-        "estimator_norm_squared",
-        "effective.ridge",
-        "effective.target_ridge",
-        "effective.df1",
-        "effective.df2",
-        "critical_step_size",
-        "separability.threshold",
-        "separability.distance",
-        "network.specialisation",
-        "numerics.residual",
-        "numerics.iterations",
+    Annotated[
+        Literal[
+            "test_error",
+            "excess_risk",
+            "train_error",
+            "train_loss",
+            "test_loss",
+            "bias",
+            "variance",
+            "estimator_norm_squared",
+            "effective.ridge",
+            "effective.target_ridge",
+            "effective.df1",
+            "effective.df2",
+            "critical_step_size",
+            "separability.threshold",
+            "separability.distance",
+            "network.specialisation",
+            "numerics.residual",
+            "numerics.iterations",
+        ],
+        Field(description="A number of a prediction, by its dotted name."),
     ],
 )
-"""The numbers of a prediction, by their dotted names."""
-COLUMNS: tuple[str, ...] = get_args(Column.__value__)
+COLUMNS: tuple[str, ...] = get_args(get_args(Column.__value__)[0])
 
 
 def path_field(description: str) -> Any:

@@ -6,7 +6,7 @@ Run on an otherwise idle machine: the service and the load generator take a core
 import argparse
 import platform
 
-from benchmarks import classification, dynamics, features, optima, serving, solving, spectra
+from benchmarks import batches, classification, dynamics, features, optima, serving, solving, spectra
 from benchmarks.report import Report
 
 
@@ -16,7 +16,18 @@ def main() -> None:
     parser.add_argument(
         "only",
         nargs="*",
-        choices=["serving", "solving", "features", "spectra", "dynamics", "classification", "optima", "memory", []],
+        choices=[
+            "serving",
+            "solving",
+            "features",
+            "spectra",
+            "dynamics",
+            "classification",
+            "batches",
+            "optima",
+            "memory",
+            [],
+        ],
         help="all when none is named",
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, for a look")
@@ -27,6 +38,7 @@ def main() -> None:
         "spectra",
         "dynamics",
         "classification",
+        "batches",
         "optima",
         "serving",
         "memory",
@@ -45,6 +57,8 @@ def main() -> None:
         dynamics.run(report, quick=options.quick)
     if "classification" in chosen:
         classification.run(report, quick=options.quick)
+    if "batches" in chosen:
+        batches.run(report, quick=options.quick)
     if "optima" in chosen:
         optima.run(report, quick=options.quick)
     if "serving" in chosen:

@@ -63,17 +63,17 @@ def answers(url: str) -> bool:
         return False
 
 
-def predict(url: str, request: dict[str, Any]) -> dict[str, Any]:
-    """Post one prediction request."""
-    post = urllib.request.Request(
-        f"{url}/v1/predictions", data=json.dumps(request).encode(), headers={"Content-Type": "application/json"}
+def post(address: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Post one request."""
+    posted = urllib.request.Request(
+        address, data=json.dumps(request).encode(), headers={"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(post, timeout=30) as answer:
-            prediction: dict[str, Any] = json.load(answer)
+        with urllib.request.urlopen(posted, timeout=30) as answer:
+            found: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
         raise SystemExit(f"refused: {error.read().decode()}") from None
-    return prediction
+    return found
 
 
 def number(value: float | None) -> str:
@@ -85,7 +85,7 @@ def post_examples(url: str) -> None:
     """Post every request of this folder and print what comes back."""
     print(f"{'example':<26}{'status':<12}{'test':>12}{'train':>12}{'bias':>12}{'variance':>12}  phase")
     for file in sorted(EXAMPLES.glob("*.json")):
-        answer = predict(url, json.loads(file.read_text()))
+        answer = post(f"{url}/v1/predictions", json.loads(file.read_text()))
         values = "".join(number(answer[name]) for name in ("test_error", "train_error", "bias", "variance"))
         print(f"{file.stem:<26}{answer['status']:<12}{values}  {answer['phase']}")
         for warning in answer["warnings"]:
@@ -93,18 +93,16 @@ def post_examples(url: str) -> None:
 
 
 def draw_double_descent(url: str) -> None:
-    """Draw the test error of a barely penalised model over the number of samples: it peaks where n = d."""
-    print(
-        "\nDouble descent: test error over n_samples, d = 200, noise variance 0.25, penalty 1e-4 (and at the best penalty)"
-    )
-    for n_samples in (20, 50, 80, 110, 140, 160, 180, 190, 200, 210, 220, 240, 270, 310, 360, 420, 500, 600, 800, 1000):
-        regime = {"kind": "regression", "n_samples": n_samples, "n_features": 200, "noise_variance": 0.25}
-        errors = []
-        for penalty in (1e-4, 0.25 * 200 / n_samples):
-            model = {"learner": {"kind": "ridge", "penalty": penalty}}
-            errors.append(predict(url, {"model": model, "regime": regime})["test_error"])
-        bar = "#" * min(BAR_WIDTH, round(8 * errors[0]))
-        print(f"{n_samples:>6} {errors[0]:8.4f} ({errors[1]:.4f}) {bar}")
+    """Draw the test error of a model without and with penalties over the number of samples, in one request."""
+    request = json.loads((EXAMPLES / "sweeps" / "double_descent.json").read_text())
+    found = post(f"{url}/v1/sweeps", request)
+    samples, penalties = (axis["values"] for axis in found["axes"])
+    print(f"\nDouble descent: test error over n_samples, d = 200, noise variance 0.25, penalties {penalties}")
+    for n_samples, errors in zip(samples, found["columns"]["test_error"], strict=True):
+        bar = "infinite" if errors[0] is None else "#" * min(BAR_WIDTH, round(8 * errors[0]))
+        print(f"{n_samples:>6.0f} {''.join(map(number, errors))} {bar}")
+    for item in found["divergences"]:
+        print(f"the theory diverges at {item['path']} = {item['at']:g}")
 
 
 def main() -> None:

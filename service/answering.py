@@ -12,21 +12,26 @@ import structlog
 from api_schemas.base import Schema
 from api_schemas.job import Job
 from api_schemas.prediction import Prediction
+from api_schemas.sweep import SweepRequest
 from api_schemas.validation import ValidationRequest
 from service import metrics
 from service.cache import Entry, MemoryCache
-from service.computations import PREDICTIONS, Computation, refusals
+from service.computations import PREDICTIONS, SWEEPS, Computation, refusals
 from service.jobs import Jobs
 from service.parsing import parse
 from service.problems import ProblemException
 from service.settings import Settings
 from service.shared_cache import SharedCache
-from workers import chunks, validations
+from workers import chunks, sweep_jobs, validations
 
 log = structlog.get_logger("foretell.service")
 
 LARGEST_KEPT = 8 * 2**20
 """Bytes of an answer; larger ones would drive hundreds of small ones out of the caches."""
+
+
+class Later(Exception):
+    """What is asked takes too long to wait for: it is work for a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Answerer:
 
     def __init__(self, settings: Settings, memory: MemoryCache, shared: SharedCache, jobs: Jobs) -> None:
         self._time_limit = settings.time_limit
+        self._inline_seconds = settings.inline_seconds
+        self._longest_wait = settings.longest_wait
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="solve")
         self._memory = memory
         self._shared = shared
@@ -84,23 +91,35 @@ class Answerer:
             self._memory.remember(digest, answer.entry)
         return answer
 
-    async def queue(self, body: bytes, *, idempotency: str | None = None) -> Job:
-        """Queue the raw body of a prediction request, to be answered later.
+    async def queue(self, computation: Computation, body: bytes, *, idempotency: str | None = None) -> Job:
+        """Queue a raw request body, to be answered later.
 
         Args:
+            computation: that is asked for.
             body: as it came.
             idempotency: what the client calls this request, if it does.
 
         Raises:
             ProblemException: the body is refused, or there is no queue at present.
         """
-        if len(body) <= PREDICTIONS.inline_bytes:
-            request, key = _parse_with_key(PREDICTIONS, body)
-            PREDICTIONS.check(request)
+        if len(body) <= computation.inline_bytes:
+            request, key = _parse_with_key(computation, body)
+            computation.check(request)
         else:
-            request, key = await self._in_thread(_parse_with_key, PREDICTIONS, body)
-            await self._in_thread(PREDICTIONS.check, request)
+            request, key = await self._in_thread(_parse_with_key, computation, body)
+            await self._in_thread(computation.check, request)
+        if computation is SWEEPS:
+            return await self._jobs.submit_sweep(request, key=key, idempotency=idempotency)
         return await self._jobs.submit(request, key=key, idempotency=idempotency)
+
+    async def wait(self, job: Job, seconds: float) -> tuple[Job, Entry | None]:
+        """Return the job of a sweep once it has ended, or as it stands after so long, and its answer if it has one."""
+        job = await self._jobs.wait(job, min(seconds, self._longest_wait))
+        if job.status != "succeeded":
+            return job, None
+        key = job.id.removeprefix(sweep_jobs.ID_PREFIX)
+        body = await self._jobs.sweep_result(key)
+        return job, None if body is None else Entry(key, body, SWEEPS.headers)
 
     async def validate(self, body: bytes, *, idempotency: str | None = None) -> Job:
         """Queue the raw body of a validation request.
@@ -138,6 +157,14 @@ class Answerer:
 
     async def _answer_in_thread(self, computation: Computation, body: bytes, *, fresh: bool) -> Answer:
         request, key = await self._in_thread(_parse_with_key, computation, body)
+        if computation is SWEEPS and self._memory.by_key(key) is None:
+            found = await self._shared.get(key) if not fresh else None
+            if found is None and await self._in_thread(_is_large, request, self._inline_seconds):
+                found = await self._jobs.sweep_result(key)
+                if found is None:
+                    raise Later
+            if found is not None:
+                return Answer(Entry(key, found, computation.headers), "redis")
         return await self._find(computation, request, key, fresh=fresh, inline=False)
 
     async def _in_time(self, computation: Computation, answer: Coroutine[Any, Any, Answer]) -> Answer:
@@ -224,6 +251,11 @@ def _parse_validation(body: bytes) -> tuple[ValidationRequest, str]:
     with refusals():
         chunks.check(request)
     return request, validations.key_of(request)
+
+
+def _is_large(request: SweepRequest, seconds: float) -> bool:
+    with refusals():
+        return sweep_jobs.is_large(request, seconds=seconds)
 
 
 def _parse_with_key(computation: Computation, body: bytes) -> tuple[Any, str]:

@@ -14,9 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api_schemas.base import Schema
+from api_schemas.batch import BatchRequest
 from api_schemas.problem import Problem
 from api_schemas.validation import ValidationRequest
 from service.answering import Answerer
+from service.batching import Batches
 from service.cache import MemoryCache
 from service.computations import COMPUTATIONS
 from service.edge import Edge
@@ -31,12 +33,14 @@ from service.problems import (
 )
 from service.rate_limits import RateLimits
 from service.routes import (
+    batches,
     catalogue,
     docs,
     health,
     jobs,
     optima,
     predictions,
+    requirements,
     scaling_laws,
     spectra,
     sweeps,
@@ -86,6 +90,7 @@ def create_app(settings: Settings, *, cache_url: str, queue_url: str) -> Edge:
     app.state.shared_cache = shared
     app.state.settings = settings
     app.state.jobs = Jobs(queue_url, timeout=settings.redis_timeout, most_queued=settings.queue_limit)
+    app.state.batches = Batches(settings, memory, shared)
     app.state.answerer = answerer = Answerer(settings, memory, shared, app.state.jobs)
     return Edge(
         app, settings=settings, cache=memory, answerer=answerer, keys=keys, limits=limits, access_log=access_log
@@ -114,7 +119,20 @@ def api(lifespan: Any = None) -> FastAPI:
             Exception: handle_unexpected,
         },
     )
-    modules = (predictions, spectra, sweeps, scaling_laws, optima, validations, jobs, catalogue, health, docs)
+    modules = (
+        predictions,
+        batches,
+        spectra,
+        sweeps,
+        requirements,
+        scaling_laws,
+        optima,
+        validations,
+        jobs,
+        catalogue,
+        health,
+        docs,
+    )
     for module in modules:
         app.include_router(module.router)
     app.state.routes = [route for module in modules for route in module.router.routes]
@@ -146,7 +164,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         read_raw: list[type[Schema]] = [computation.schema for computation in COMPUTATIONS.values()]
-        read_raw += [ValidationRequest, Problem]
+        read_raw += [BatchRequest, ValidationRequest, Problem]
         for model in read_raw:
             definition = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(definition.pop("$defs", {}))

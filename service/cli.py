@@ -1,4 +1,4 @@
-"""The command line: ``foretell serve``, ``foretell worker``, ``predict``, ``spectrum``, ``validate``, ``keys``.
+"""The command line: ``foretell serve``, ``worker``, ``predict``, ``spectrum``, ``sweep``, ``validate``, ``keys``.
 
 Exit codes: 0 answered; 1 answered, but there is no finite error, the solver did not converge, or theory and simulation
 disagree; 2 the request or the command line is not admissible; 3 the service cannot start.
@@ -23,6 +23,7 @@ from api_schemas.spectra import Spectrum
 from api_schemas.validation import MOST_REPLICATES, Validation, ValidationRequest
 from service.problems import ProblemException
 from service.settings import Settings, UnsafeConfiguration
+from service.sweep_command import sweep
 
 app = typer.Typer(
     name="foretell",
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys_app)
+app.command()(sweep)
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder for the embedded Valkey and the API keys.", show_default=".foretell")

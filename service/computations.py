@@ -9,13 +9,14 @@ from typing import Any
 from api_schemas.base import Schema
 from api_schemas.optima import OptimumRequest
 from api_schemas.prediction import PredictionRequest
+from api_schemas.requirement import RequirementRequest
 from api_schemas.scaling import ScalingLawsRequest
 from api_schemas.spectra import SpectrumRequest
 from api_schemas.sweep import SweepRequest
 from service import metrics
 from service.forms import DENSITY_FORMS, SWEEP_FORMS, Form
 from service.problems import refused
-from workers import building, optima, predictions, scaling, spectra, sweeps
+from workers import building, optima, predictions, requirements, scaling, spectra, sweep_jobs, sweeps
 from workers.refusals import Refused
 from workers.registry import NUMBERS
 
@@ -146,13 +147,27 @@ SWEEPS = Computation(
     schema=SweepRequest,
     key_of=sweeps.key_of,
     work_out=sweeps.sweep,
-    make_sure=sweeps.check,
+    make_sure=sweep_jobs.check,
     counter=metrics.SWEEPS,
     inline_bytes=0,
-    way_out="ask for fewer points, or shorter lists of eigenvalues",
+    way_out="ask for fewer points, or be answered later: Prefer: respond-async",
+    queued=True,
     write=lambda answer: answer.to_json(),
     forms=SWEEP_FORMS,
     headers=((b"vary", b"Accept"),),
 )
-COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS, SCALING_LAWS, OPTIMA)}
+REQUIREMENTS = Computation(
+    path="/v1/requirements",
+    name="requirement",
+    schema=RequirementRequest,
+    key_of=requirements.key_of,
+    work_out=requirements.requirement,
+    make_sure=requirements.check,
+    counter=metrics.REQUIREMENTS,
+    inline_bytes=0,
+    way_out="search a narrower range, or use fewer modes",
+)
+COMPUTATIONS = {
+    computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS, REQUIREMENTS, SCALING_LAWS, OPTIMA)
+}
 """Every computation by its path."""

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
 from service.answering import Answerer
+from service.batching import PATH as BATCH_PATH
 from service.cache import Entry, MemoryCache, whole_head
 from service.computations import COMPUTATIONS, Computation
 from service.http_protocol import SEND_WHOLE
@@ -66,6 +67,7 @@ class Edge:
         self._limits = limits
         self._guarded = keys is not None or limits is not None
         self._body_limit = settings.body_limit
+        self._batch_body_limit = settings.batch_body_limit
         self._access_log = access_log
         quiet = settings.log_level in ("warning", "error")
         self._log_hits = settings.access_log == "all" and not quiet
@@ -92,14 +94,15 @@ class Edge:
         body = b""
         if b"content-length" in headers or b"transfer-encoding" in headers:
             try:
-                self._check_declared(headers)
+                limit = self._batch_body_limit if path == BATCH_PATH else self._body_limit
+                self._check_declared(headers, limit)
                 message = await receive()
                 if message.get("more_body") or message["type"] == "http.disconnect":
-                    body = await self._rest(message, receive)
+                    body = await self._rest(message, receive, limit)
                 else:
                     body = message["body"]
-                if len(body) > self._body_limit:
-                    raise self._too_large("more came")
+                if len(body) > limit:
+                    raise self._too_large("more came", limit)
             except ProblemException as problem:
                 await self._refuse(problem, scope, receive, send, started, unread=True)
                 return
@@ -231,14 +234,14 @@ class Edge:
                 )
         return None
 
-    def _check_declared(self, headers: dict[bytes, bytes]) -> None:
+    def _check_declared(self, headers: dict[bytes, bytes], limit: int) -> None:
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit():
             raise ProblemException("bad_request", "Content-Length must be a whole number")
-        if len(declared) > 18 or int(declared) > self._body_limit:
-            raise self._too_large(f"{declared.decode()[:30]} bytes were announced")
+        if len(declared) > 18 or int(declared) > limit:
+            raise self._too_large(f"{declared.decode()[:30]} bytes were announced", limit)
 
-    async def _rest(self, message: Message, receive: Receive) -> bytes:
+    async def _rest(self, message: Message, receive: Receive, limit: int) -> bytes:
         """Read a body that comes in pieces, up to the first beyond the limit."""
         pieces: list[bytes] = []
         size = 0
@@ -247,14 +250,14 @@ class Edge:
                 raise _Disconnected
             pieces.append(message.get("body", b""))
             size += len(pieces[-1])
-            if size > self._body_limit or not message.get("more_body", False):
+            if size > limit or not message.get("more_body", False):
                 return b"".join(pieces)
             message = await receive()
 
-    def _too_large(self, came: str) -> ProblemException:
+    def _too_large(self, came: str, limit: int) -> ProblemException:
         return ProblemException(
             "body_too_large",
-            f"the limit is {self._body_limit} bytes and {came}; describe large spectra by weights or multiplicities",
+            f"the limit is {limit} bytes and {came}; describe large spectra by weights or multiplicities",
         )
 
     async def _refuse(

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from service.arrow_form import ARROW, sweep_stream
+
 JSON_TYPE = "application/json"
 
 
@@ -95,4 +97,7 @@ def _flat(values: list[Any], depth: int) -> list[Any]:
 CSV = "text/csv"
 CSV_TYPE = "text/csv; charset=utf-8; header=present"
 DENSITY_FORMS = {CSV: Form(content_type=CSV_TYPE, suffix="-csv", write=density_table)}
-SWEEP_FORMS = {CSV: Form(content_type=CSV_TYPE, suffix="-csv", write=sweep_table)}
+SWEEP_FORMS = {
+    CSV: Form(content_type=CSV_TYPE, suffix="-csv", write=sweep_table),
+    ARROW: Form(content_type=ARROW, suffix="-arrow", write=sweep_stream),
+}

@@ -17,10 +17,12 @@ from rq.job import JobStatus
 
 from api_schemas.job import Job, JobList
 from api_schemas.prediction import Prediction, PredictionRequest
+from api_schemas.problem import ProblemError
+from api_schemas.sweep import SweepRequest
 from api_schemas.validation import Validation, ValidationRequest
 from service import metrics
 from service.problems import ProblemException
-from workers import chunks, queue
+from workers import chunks, queue, sweep_jobs
 
 log = structlog.get_logger("foretell.jobs")
 
@@ -41,6 +43,8 @@ ENDED = frozenset({"succeeded", "failed", "cancelled"})
 RETRY_AFTER = {"Retry-After": "1"}
 RETRY_WHEN_FULL = {"Retry-After": "10"}
 PREDICTION_ID = "prediction-"
+OF_ONE_JOB = (PREDICTION_ID, sweep_jobs.ID_PREFIX)
+"""Of what the queue does in one piece."""
 IDEMPOTENCY_SECONDS = 24 * 3600
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.25
@@ -93,6 +97,19 @@ class Jobs:
             )
 
         return await self._with_redis(submit)
+
+    async def submit_sweep(self, request: SweepRequest, *, key: str, idempotency: str | None = None) -> Job:
+        """Queue a sweep, likewise."""
+
+        def submit() -> Job:
+            self._claim(idempotency, sweep_jobs.ID_PREFIX + key)
+            return _sweep(sweep_jobs.submit_sweep(self._connection, request, key=key, most_queued=self._most_queued))
+
+        return await self._with_redis(submit)
+
+    async def sweep_result(self, key: str) -> bytes | None:
+        """Return the result of a sweep that was a job, None where there is none."""
+        return await self._with_redis(lambda: sweep_jobs.result_of(self._connection, key))
 
     async def read(self, job_id: str) -> Job:
         """Return a job as it stands.
@@ -159,6 +176,9 @@ class Jobs:
         if job_id.startswith(PREDICTION_ID):
             job = queue.find(self._connection, job_id)
             return None if job is None else _prediction(job)
+        if job_id.startswith(sweep_jobs.ID_PREFIX):
+            job = queue.find(self._connection, job_id)
+            return None if job is None else _sweep(job)
         if job_id.startswith(chunks.ID_PREFIX):
             return self._validation(job_id.removeprefix(chunks.ID_PREFIX))
         return None
@@ -189,7 +209,7 @@ class Jobs:
         if job_id.startswith(chunks.ID_PREFIX):
             chunks.cancel_validation(self._connection, job_id.removeprefix(chunks.ID_PREFIX))
             return
-        job = queue.find(self._connection, job_id) if job_id.startswith(PREDICTION_ID) else None
+        job = queue.find(self._connection, job_id) if job_id.startswith(OF_ONE_JOB) else None
         if job is None:
             return
         status = STATUSES[job.get_status(refresh=False) or JobStatus.QUEUED]
@@ -246,6 +266,22 @@ def _prediction(job: QueuedJob) -> Job:
         result=result,
         problem=problem,
     )
+
+
+def _sweep(job: QueuedJob) -> Job:
+    """Return the job without its result, which may be large and lies elsewhere."""
+    status = STATUSES[job.get_status(refresh=True) or JobStatus.QUEUED]
+    problem = None
+    if status == "succeeded":
+        outcome = sweep_jobs.outcome_of(job)
+        if outcome.refused:
+            status = "failed"
+            error = ProblemError(pointer=outcome.pointer, detail=outcome.detail)
+            problem = ProblemException(outcome.code, f"{outcome.pointer}: {outcome.detail}", errors=[error]).problem()
+    elif status == "failed":
+        problem = _failure(job.id, queue.reason_of(job))
+    progress = float(job.get_meta(refresh=True).get("progress", 0.0)) if status == "running" else float(status in ENDED)
+    return Job(id=job.id, kind="sweep", status=status, progress=progress, problem=problem)
 
 
 def _failure(job_id: str, reason: str) -> Any:

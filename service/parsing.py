@@ -28,10 +28,48 @@ def parse(body: bytes, schema: type[Request]) -> Request:
     Raises:
         ProblemException: not JSON, a field named twice, or outside the vocabulary.
     """
+    data = _loaded(body)
+    _refuse_repeated(body, _bounded(data))
+    return _validated(data, schema)
+
+
+def parsed(body: bytes) -> Any:
+    """Parse a raw body of parts that are validated by themselves.
+
+    Args:
+        body: as it came.
+
+    Raises:
+        ProblemException: not JSON, or a field named twice.
+    """
+    data = _loaded(body)
+    _refuse_repeated(body, _count_keys(data))
+    return data
+
+
+def validated(data: Any, schema: type[Request]) -> Request:
+    """Validate such a part.
+
+    Args:
+        data: as it was parsed.
+        schema: of the request.
+
+    Raises:
+        ProblemException: outside the vocabulary.
+    """
+    _bounded(data)
+    return _validated(data, schema)
+
+
+def _loaded(body: bytes) -> Any:
     try:
-        data = from_json(body, allow_inf_nan=False)
+        return from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise _not_json(body, error) from None
+
+
+def _bounded(data: Any) -> int:
+    """Return the number of fields, of which there may not be too many."""
     n_fields = _count_keys(data)
     if n_fields > MAX_FIELDS:
         reason = f"has {n_fields} fields, more than any request needs"
@@ -40,9 +78,16 @@ def parse(body: bytes, schema: type[Request]) -> Request:
             f"the body {reason}; see /docs for the vocabulary",
             errors=[ProblemError(pointer="", detail=reason)],
         )
+    return n_fields
+
+
+def _refuse_repeated(body: bytes, n_fields: int) -> None:
     # Colons outside strings are as many as keys; only if the count is off can a key have come twice.
     if body.count(b":") != n_fields:
         _refuse_duplicates(body)
+
+
+def _validated(data: Any, schema: type[Request]) -> Request:
     try:
         return schema.model_validate(data)
     except ValidationError as error:

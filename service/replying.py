@@ -8,7 +8,7 @@ from fastapi import Request, Response
 
 from api_schemas.job import Job
 from service import metrics
-from service.answering import Answerer
+from service.answering import Answerer, Later
 from service.cache import HIT, Entry
 from service.computations import Computation
 from service.forms import preferred
@@ -75,13 +75,34 @@ async def reply(
     """
     check_content(headers)
     if computation.queued and _prefers_later(headers.get(b"prefer", b"")):
-        return _accepted(await answerer.queue(body, idempotency=idempotency_of(headers)))
+        return _accepted(await answerer.queue(computation, body, idempotency=idempotency_of(headers)))
     directives = headers.get(b"cache-control", b"").lower()
     fresh = b"no-cache" in directives or b"no-store" in directives
-    answer = await answerer.answer(computation, body, digest, fresh=fresh)
+    try:
+        answer = await answerer.answer(computation, body, digest, fresh=fresh)
+    except Later:
+        return await _later(answerer, computation, headers, body)
     source = "refreshed" if fresh and answer.source == "solved" else answer.source
     metrics.labelled(metrics.CACHE, source).inc()
-    entry, cache_status = answer.entry, (b"cache-status", CACHE_STATUS[source])
+    return await _sent(computation, headers, answer.entry, source)
+
+
+async def _later(answerer: Answerer, computation: Computation, headers: Mapping[bytes, bytes], body: bytes) -> Reply:
+    """Queue what takes long, and wait for it if asked to."""
+    job = await answerer.queue(computation, body, idempotency=idempotency_of(headers))
+    waits = waits_of(headers)
+    if waits is not None:
+        job, entry = await answerer.wait(job, float(waits))
+        if entry is not None:
+            return await _sent(computation, headers, entry, "solved")
+        if job.problem is not None:
+            raise ProblemException(job.problem.code, job.problem.detail, errors=job.problem.errors or ())
+    return _accepted(job, asked=False)
+
+
+async def _sent(computation: Computation, headers: Mapping[bytes, bytes], entry: Entry, source: str) -> Reply:
+    """Send an answer in the form that is preferred, or say that it is known."""
+    cache_status = (b"cache-status", CACHE_STATUS[source])
     form = preferred(headers.get(b"accept", b""), computation.forms) if computation.forms else None
     if form is not None:
         small = len(entry.body) < INLINE_TABLE
@@ -141,14 +162,14 @@ def _prefers_later(prefer: bytes) -> bool:
     return b"respond-async" in (preference.strip().lower() for preference in prefer.replace(b";", b",").split(b","))
 
 
-def _accepted(job: Job) -> Reply:
+def _accepted(job: Job, *, asked: bool = True) -> Reply:
     content = job.model_dump_json().encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
         (b"location", f"/v1/jobs/{job.id}".encode()),
         (b"retry-after", b"1"),
-        (b"preference-applied", b"respond-async"),
+        *([(b"preference-applied", b"respond-async")] if asked else []),
     ]
     return Reply(202, headers, content, "queued")
 

@@ -32,9 +32,17 @@ class Settings(BaseSettings):
     )
 
     body_limit: int = Field(8 * 2**20, ge=1024, description="Largest request body, in bytes; more is answered 413.")
+    batch_body_limit: int = Field(
+        32 * 2**20, ge=1024, description="Largest body of a batch, in bytes; more is answered 413."
+    )
     receive_timeout: float = Field(20.0, gt=0, description="Seconds for a request to arrive whole; then 408.")
     time_limit: float = Field(30.0, gt=0, description="Seconds for an answer to be worked out; then 503.")
     graceful_timeout: int = Field(10, ge=0, description="Seconds that requests under way have to finish at shutdown.")
+    inline_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="Seconds of work, as estimated, up to which a sweep is answered at once; others are jobs.",
+    )
     threads: int = Field(2, ge=1, le=64, description="Threads for requests too large for the event loop, per process.")
 
     memory_cache_bytes: int = Field(128 * 2**20, ge=0, description="Answers kept in each process, in bytes.")

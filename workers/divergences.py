@@ -77,6 +77,21 @@ def divergences(grid: Grid, table: Table) -> Divergences:
     return Divergences(found=tuple(listed), omitted=omitted + len(found) - len(listed))
 
 
+def thresholds(grid: Grid, table: Table) -> list[float]:
+    """Return the interpolation thresholds that lie between points of a grid of one axis, whatever the penalty.
+
+    Args:
+        grid: of one axis, in increasing order.
+        table: its answers.
+    """
+    search = _Search(grid=grid, position=0)
+    values, phase = grid.axes[0].values, table.phase
+    crossed = (phase[1:] != phase[:-1]) & (phase[1:] != THRESHOLD) & (phase[:-1] != THRESHOLD)
+    ends = [(float(values[place]), float(values[place + 1])) for place in np.flatnonzero(crossed).tolist()]
+    found = [search.threshold((), pair) for pair in ends]
+    return [at for at in found if at is not None]
+
+
 @dataclass(kw_only=True)
 class _Search:
     """The search along one axis.
@@ -147,7 +162,7 @@ class _Search:
                 self.omitted += 1
                 return
             self._sought += 1
-            self._located[key] = self._threshold(line, ends)
+            self._located[key] = self.threshold(line, ends)
         at = self._located[key]
         if at is None or at in self.found or self._tries.get(key, 0) >= MOST_CONFIRMED:
             return
@@ -165,7 +180,7 @@ class _Search:
     def _others(self) -> list[Any]:
         return [axis for place, axis in enumerate(self.grid.axes) if place != self.position]
 
-    def _threshold(self, line: tuple[int, ...], ends: tuple[float, float]) -> float | None:
+    def threshold(self, line: tuple[int, ...], ends: tuple[float, float]) -> float | None:
         """Return where samples less the rank vanish; None where no admissible value has that."""
         place = self.grid.axes[self.position].place
 
@@ -247,9 +262,11 @@ def _places(mask: Any) -> Iterator[tuple[tuple[int, ...], int]]:
 def _surplus(request: PredictionRequest) -> float:
     """Return samples less what they can fix, as the phase compares them."""
     built, n_samples = build(request), float(request.regime.n_samples)
+    if built.equivalent is None:
+        # A network whose units are trained: weights are counted.
+        return n_samples - float(request.model.features.hidden_units * request.regime.n_features)  # type: ignore[union-attr]
     if built.classes is not None:
         return n_samples - float(built.classes.population.rank)
-    assert built.equivalent is not None
     return n_samples - built.equivalent.n_unpenalised - float(built.equivalent.rank)
 
 

@@ -47,7 +47,7 @@ ENTRIES = 400_000
 """A vectorised solve is worked off in pieces of so many problems times modes, which stay in a processor's cache."""
 MOST_TOGETHER = 20_000
 """Problems in a piece."""
-MOST_PENDING = 4_000_000
+MOST_PENDING = 1_000_000
 """Entries of tables that wait to be solved with others."""
 AT_A_TIME = 64
 """Times of a gradient method that are followed together; what is not vectorised is handed over after so many."""
@@ -117,7 +117,7 @@ def solved_together(request: PredictionRequest, *, varied: Iterable[str] = ()) -
     if request.regime.kind not in NUMBERS:
         return frozenset()
     if request.model.learner.kind != "ridge":
-        return ALONG[request.model.learner.kind]
+        return ALONG.get(request.model.learner.kind, frozenset())
     features: Any = request.model.features
     table = features.kind != "random_fourier"
     if features.kind == "random_features":

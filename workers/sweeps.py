@@ -1,7 +1,9 @@
 """From a sweep request to its answer: axes to a grid, the grid to columns, and where the theory diverges on it."""
 
 import math
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +13,19 @@ import theory
 from api_schemas.canonical import content_address
 from api_schemas.sweep import MOST_POINTS, ListedAxis, SpacedAxis, SweepRequest
 from theory.covariance import Vector
+from workers.building import build
 from workers.divergences import Divergences, divergences
+from workers.families import not_built, solved_together
 from workers.grids import STATUSES, Axis, Grid, Table, check_buildable, table
 from workers.paths import check_values, place_of
+from workers.predictions import answer_of
 from workers.refusals import OutsideVocabulary, Refused, TooLarge
 
 KEY_PREFIX = f"foretell/{theory.SOLVER_VERSION}/sweeps"
+FEW = 1000
+"""Points that are answered at once whatever they take."""
+SECONDS_PER_POINT, SECONDS_PER_MODE = 2e-6, 6e-8
+"""Of what is solved together, with its JSON."""
 TRIED = 100
 """Values of an axis that are built when a sweep is checked."""
 
@@ -102,21 +111,53 @@ def check(request: SweepRequest) -> Grid:
 
 
 def sweep(
-    request: SweepRequest, *, key: str | None = None, progress: Callable[[int], None] | None = None
+    request: SweepRequest, *, key: str | None = None, progress: Callable[[float], None] | None = None
 ) -> SweepAnswer:
     """Answer a sweep.
 
     Args:
         request: validated against its schema.
         key: of the request, when the caller has it already.
-        progress: called with the number of points that are done.
+        progress: called with the share of the points that are done, every now and then.
 
     Raises:
         Refused: the theory's assumptions do not hold somewhere; the pointer leads to the axis at fault.
     """
     grid = check(request)
-    found = table(grid, request.columns, progress=progress)
+    found = table(
+        grid,
+        request.columns,
+        progress=None if progress is None else lambda done: progress(done / grid.size),
+    )
     return SweepAnswer(key=key or key_of(request), grid=grid, table=found, divergences=divergences(grid, found))
+
+
+def seconds_of(request: SweepRequest) -> float:
+    """Estimate how long a sweep will take on one core.
+
+    What is solved together takes a time that is known per point and mode; of what is not, some points are tried.
+
+    Raises:
+        Refused: it has no theory.
+    """
+    grid = grid_of(request)
+    if grid.size <= FEW:
+        return 0.0
+    paths = [axis.place.path for axis in grid.axes]
+    together, free = solved_together(request.request, varied=paths), not_built(request.request)
+    points = sorted({0, grid.size // 3, grid.size // 2, grid.size - 1})
+    started = time.perf_counter()
+    built = [build(grid.request_at(point)) for point in points]
+    building = (time.perf_counter() - started) / len(points)
+    n_built = math.prod(axis.values.size for axis in grid.axes if axis.place.path not in free | together)
+    if request.request.model.learner.kind == "ridge" and together:
+        n_modes = max(modes.eigenvalues.size for one in built if one.equivalent for modes in one.equivalent.tables)
+        return n_built * building + grid.size * (SECONDS_PER_POINT + n_modes * SECONDS_PER_MODE)
+    started = time.perf_counter()
+    for point, one in zip(points, built, strict=True):
+        with suppress(Refused):
+            answer_of(grid.request_at(point), one)
+    return n_built * building + grid.size * (time.perf_counter() - started) / len(points)
 
 
 def _values(axis: ListedAxis | SpacedAxis, pointer: str) -> tuple[Vector, Callable[[int], str]]:

@@ -2,11 +2,14 @@
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import httpx
+import nanoarrow
 import numpy as np
 import pytest
+from nanoarrow.ipc import InputStream
 
 from api_schemas.sweep import COLUMNS, EXAMPLE_SWEEP, Column, Sweep
 from service.computations import SWEEPS
@@ -46,6 +49,21 @@ class TestAnswers:
         over = np.array(samples.values) > 401.0
         n_samples = np.array(samples.values)[over]
         np.testing.assert_allclose(errors[over, 0], 0.25 * n_samples / (n_samples - 400.0), rtol=1e-12)
+
+    def test_the_curve_over_the_width_of_deep_features_in_one_call(self, service: RunningService) -> None:
+        # Two layers of tanh, d = 200, n = 300, in the units of unscaled features: width * penalty is 1e-6 on the diagonal.
+        widths = [100.0, 200.0, 280.0, 300.0, 320.0, 400.0, 800.0, 3000.0]
+        expected = [1.291, 1.796, 7.265, 63.86, 7.637, 2.064, 0.941, 0.712]
+        layers = [{"activation": "tanh", "width": width, "weight_variance": 1.5} for width in (600, 300)]
+        request = with_axes(
+            {"path": "model.features.layers.1.width", "values": widths},
+            {"path": "model.learner.penalty", "values": [1e-6 / width for width in widths]},
+        )
+        features = {"kind": "random_features", "layers": layers}
+        request["request"] = changed("/model/features", features)
+        request["request"]["regime"].update(n_samples=300, n_features=200)
+        errors = np.diagonal(ask(service, request).json()["columns"]["test_error"])
+        np.testing.assert_allclose(errors, expected, rtol=0.0, atol=[5.1e-4] * 3 + [5.1e-3] + [5.1e-4] * 4)
 
     def test_points_are_single_predictions(self, service: RunningService) -> None:
         found = ask(service, with_axes(SAMPLES, PENALTIES, columns=list(COLUMNS))).json()
@@ -135,6 +153,28 @@ class TestCsv:
         assert as_csv.headers["vary"] == "Accept"
 
 
+class TestArrow:
+    def test_one_row_a_point(self, service: RunningService) -> None:
+        request = with_axes({**SAMPLES, "values": [400, 800]}, {"path": "model.learner.penalty", "values": [0, 0.1]})
+        found = ask(service, request).json()
+        answer = ask(service, request, headers={"Accept": "application/vnd.apache.arrow.stream"})
+        assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
+        with InputStream.from_readable(answer.content) as stream:
+            table = nanoarrow.ArrayStream(stream).read_all()
+        columns = dict(zip((field.name for field in table.schema.fields), table.iter_children(), strict=True))
+        assert columns["regime.n_samples"].to_pylist() == [400.0, 400.0, 800.0, 800.0]
+        assert columns["model.learner.penalty"].to_pylist() == [0.0, 0.1, 0.0, 0.1]
+        assert columns["test_error"].to_pylist() == [cell for line in found["columns"]["test_error"] for cell in line]
+        assert columns["test_error"].to_pylist()[0] is None
+        assert columns["status"].to_pylist() == [cell for line in found["status"] for cell in line]
+
+    def test_has_a_validator_of_its_own(self, service: RunningService) -> None:
+        accept = {"Accept": "application/vnd.apache.arrow.stream"}
+        etag = ask(service, headers=accept).headers["etag"]
+        assert etag not in {ask(service).headers["etag"], ask(service, headers={"Accept": "text/csv"}).headers["etag"]}
+        assert ask(service, headers={**accept, "If-None-Match": etag}).status_code == 304
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("pointer", "value", "where", "code"),
@@ -206,3 +246,11 @@ class TestRefusals:
         answer = httpx.post(service.url + SWEEPS.path, content=b"{", headers={"Content-Type": "application/json"})
         assert_problem(answer, 400, "invalid_json")
         assert_problem(httpx.get(service.url + SWEEPS.path), 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[2] / "examples" / "sweeps").glob("*.json")), ids=lambda f: f.stem
+)
+def test_the_examples_are_answered(service: RunningService, file: Path) -> None:
+    found = Sweep.model_validate(finite(ask(service, finite(file.read_bytes())).content))
+    assert [item.at for item in found.divergences] == ([200.0] if file.stem == "double_descent" else [])
