@@ -71,8 +71,11 @@ def scaling_laws_of(request: ScalingLawsRequest, *, key: str | None = None) -> S
     """
     with np.errstate(all="ignore"):
         law, fit, modes = _prepare(request)
-        ridge = [allocation.allocate_ridge(modes, budget) for budget in request.budgets]
-        flow = [allocation.allocate_flow(modes, budget) for budget in request.budgets]
+        different = dict.fromkeys(request.budgets)
+        ridge_of = {budget: allocation.allocate_ridge(modes, budget) for budget in different}
+        flow_of = {budget: allocation.allocate_flow(modes, budget) for budget in different}
+        ridge = [ridge_of[budget] for budget in request.budgets]
+        flow = [flow_of[budget] for budget in request.budgets]
         amplitudes = _amplitudes(law)
     caveats = [
         *scaling_warnings.of_allocations(request.budgets, modes, flow),

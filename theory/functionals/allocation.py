@@ -27,11 +27,13 @@ DECADES = 100.0
 """Between the largest and the smallest eigenvalue that is listed."""
 POINTS_PER_DECADE = 12
 """Of a size, and of the ridge, on the grid from which the search starts."""
+FLOWS_PER_DECADE = 1.5
+"""The same, of gradient flow, whose error takes a contour a point and bends once in several decades."""
 ABOVE_THE_SPECTRUM = 1e8
 """Ridges are sought up to so many times the trace, or the largest ridge that noise asks for."""
 ENTRIES = 1_000_000
 """Ridges times modes of the sums that are worked off together."""
-CLOSE = 1e-10
+CLOSE = 1e-7
 """Accuracy of the logarithm of a size; the error is flat at its minimum, and good to the square of what is reached."""
 OPINIONS = 1e-7
 """Relative difference of two contours from which an error of gradient flow does not count as found."""
@@ -249,7 +251,7 @@ def allocate_flow(modes: Modes, budget: float) -> FlowAllocation:
 
     # From one random feature, and from where no time is left for it.
     low, high = 0.0, max(float(np.log(budget * modes.eigenvalues.max())), 0.0) + np.log(10.0)
-    grid = np.linspace(low, high, max(3, int((high - low) / np.log(10.0) * POINTS_PER_DECADE / 4.0) + 1))
+    grid = np.linspace(low, high, max(3, int((high - low) / np.log(10.0) * FLOWS_PER_DECADE) + 1))
     best = int(np.argmin([excess(u) for u in grid]))
     place = _minimum(excess, float(grid[best]), float(grid[1] - grid[0]), low, high)
     width = float(np.exp(place))
