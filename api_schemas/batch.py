@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from api_schemas.base import Schema
+from api_schemas.base import Schema, described
 from api_schemas.prediction import EXAMPLE_REQUEST, Prediction
 from api_schemas.problem import Problem
 
@@ -16,9 +16,10 @@ class BatchRequest(Schema):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"requests": [EXAMPLE_REQUEST]}]})
 
-    requests: list[Any] = Field(
-        description="Up to 10,000 prediction requests (PredictionRequest); one that is none has a problem in its place.",
-        examples=[[EXAMPLE_REQUEST]],
+    requests: list[Any] = described(
+        "Up to 10,000 prediction requests (PredictionRequest); one that is none has a problem in its place.",
+        unit="1",
+        example=[EXAMPLE_REQUEST],
     )
 
 

@@ -51,9 +51,10 @@ class Requirement(Schema):
     value: float | None = described(
         "The smallest value at which it is met; null where there is none.", unit="of the field", example=812.4
     )
-    intervals: list[list[float]] = Field(
-        description="All values at which it is met, as closed intervals in increasing order; double descent makes several.",
-        examples=[[[812.4, 1e7]]],
+    intervals: list[list[float]] = described(
+        "All values at which it is met, as closed intervals in increasing order; double descent makes several.",
+        unit="of the field",
+        example=[[812.4, 1e7]],
     )
     floor: float | None = described(
         "The least that the number is in the range; null where there is no finite error.",

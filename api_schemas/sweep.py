@@ -148,9 +148,10 @@ class Sweep(Schema):
         description="Nested lists by name, one level an axis; null where there is no finite number.",
         examples=[{"test_error": [0.9, 0.8, 0.7]}],
     )
-    status: list[Any] = Field(
-        description="converged, divergent or not_converged, in nested lists of the same shape.",
-        examples=[["converged", "converged", "converged"]],
+    status: list[Any] = described(
+        "converged, divergent or not_converged, in nested lists of the same shape.",
+        unit="1",
+        example=["converged", "converged", "converged"],
     )
     divergences: list[Divergence] = Field(
         description="Where the theory diverges along each axis, whether or not a point of the grid lies there.",

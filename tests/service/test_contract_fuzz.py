@@ -8,7 +8,14 @@ import pytest
 
 from tests.running import RunningService
 
+HOOKS = """
+import schemathesis
+
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")
+"""
 CONFIGURATION = """
+hooks = "hooks.py"
+
 [checks.positive_data_acceptance]
 # What fits the schema may still break the theory's assumptions (422), name a job that is not there (404), or find the
 # queue away (503). Nothing else is allowed for it.
@@ -24,6 +31,11 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "503"]
 include-path = "/v1/validations"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "409", "422", "503"]
 
+[[operations]]
+# More points than a sweep may have (413), and the same Idempotency-Key.
+include-path = "/v1/sweeps"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "409", "413", "422", "503"]
+
 [warnings]
 enabled = false
 """
@@ -32,6 +44,7 @@ enabled = false
 def fuzz(service: RunningService, folder: Path, *, examples: int, seconds: int) -> None:
     """Run all phases with all checks, and show the report if anything is found."""
     (folder / "schemathesis.toml").write_text(CONFIGURATION)
+    (folder / "hooks.py").write_text(HOOKS)
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml", "run"]
     options = ["--mode", "all", "--checks", "all", "--max-examples", str(examples), "--max-time", str(seconds)]
     done = subprocess.run(

@@ -117,7 +117,7 @@ def test_what_only_solving_finds_out_fails_with_a_pointer(working: RunningServic
 
 
 def test_progress_and_cancelling(working: RunningService) -> None:
-    slow = sweep_of(15, num=60_000, request=changed("/model/features", DEEP))
+    slow = sweep_of(15, num=8_000, request=changed("/model/features", DEEP))
     location = ask(working, slow).headers["location"]
     url = working.url + location
     seen = wait_until(lambda: 0.0 < httpx.get(url).json()["progress"] < 1.0, seconds=60, what="progress")
