@@ -97,7 +97,7 @@ def optima(request: OptimumRequest, *, key: str | None = None) -> Optima:
     caveats = [
         *optima_warnings.of_optimum(found[0]),
         *optima_warnings.of_search(outcome.found, prepared.objective),
-        *optima_warnings.of_penalty(best, unconstrained),
+        *optima_warnings.of_penalty(best, unconstrained, implicit_ridge=_implicit_ridge(prepared)),
     ]
     sources = [*found[0].prediction.sources, *([KOBAK] if unconstrained is not None else [])]
     return Optima(
@@ -314,6 +314,11 @@ def _unconstrained(prepared: Search) -> OptimalPenalty | None:
         return None
     with np.errstate(all="ignore"):
         return optimal_penalty(prepared.modes, prepared.request.request.regime.n_samples, allow_negative=True)
+
+
+def _implicit_ridge(prepared: Search) -> float:
+    modes, n_samples = prepared.modes, prepared.request.request.regime.n_samples
+    return 0.0 if modes is None else float(modes.tail_trace) / n_samples
 
 
 def _prior(prepared: Search, best: Minimum, covariance: Vector) -> SearchPrior:

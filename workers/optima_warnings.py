@@ -43,10 +43,25 @@ def of_search(found: Found | None, objective: Objective) -> Iterator[tuple[str, 
         )
 
 
-def of_penalty(best: Minimum, unconstrained: OptimalPenalty | None) -> Iterator[tuple[str, str]]:
-    """Say where a negative penalty would do better."""
+def of_penalty(
+    best: Minimum, unconstrained: OptimalPenalty | None, *, implicit_ridge: float
+) -> Iterator[tuple[str, str]]:
+    """Say where a negative penalty would do better, and where it cannot be trusted.
+
+    Args:
+        best: the optimum.
+        unconstrained: the best of all penalties, where it is known.
+        implicit_ridge: what a kernel's tail adds to every penalty, over n_samples; 0 where there is no tail.
+    """
     if unconstrained is None or not np.isfinite(unconstrained.test_error):
         return
+    if unconstrained.penalty < 0.0 < implicit_ridge:
+        yield (
+            "implicit_ridge",
+            f"the best penalty, {unconstrained.penalty:.6g}, takes away {-unconstrained.penalty / implicit_ridge:.4g} of the"
+            f" ridge that the tail of the kernel adds of itself, {implicit_ridge:.6g}: at finite size that ridge scatters with"
+            " the inputs' lengths; trust it the less, the closer the share is to 1",
+        )
     if unconstrained.penalty < 0.0 <= best.point[0] and unconstrained.test_error < best.value:
         yield (
             "negative_penalty",

@@ -238,6 +238,18 @@ class TestThePenalty:
         assert curvature > 0.0
         np.testing.assert_allclose(found.gradient, 0.0, atol=1e-3 * np.sqrt(curvature))
 
+    def test_the_ridge_of_a_tail_is_not_taken_away_without_a_word(self) -> None:
+        kernel = {"kind": "kernel", "kernel": {"kind": "rbf", "length_scale": 1.0}}
+        request = {
+            "model": {"features": kernel, "learner": {"kind": "ridge", "penalty": 0.1}},
+            "regime": {"kind": "regression", "n_samples": 300, "n_features": 100, "noise_variance": 0.3},
+        }
+        found = ask(request, [PENALTY])
+        assert found.unconstrained_penalty is not None
+        # The tail of this kernel at unit variance is 1 - 2 / e.
+        assert -(1.0 - 2.0 / np.e) / 300.0 < found.unconstrained_penalty < 0.0
+        assert "implicit_ridge" in [warning.code for warning in found.warnings]
+
     def test_two_best_penalties(self) -> None:
         request = {
             "model": {"learner": {"kind": "ridge", "penalty": 1.0}},
