@@ -10,6 +10,8 @@ from api_schemas.prediction import EXAMPLE_REQUEST, PredictionRequest
 
 MOST_AXES = 3
 MOST_POINTS = 1_000_000
+MOST_NUMBERS = 5_000_000
+"""Points times columns; some 100 MB of JSON."""
 MOST_PATH = 200
 
 EXAMPLE_SWEEP: dict[str, Any] = {
@@ -107,7 +109,7 @@ class SweepRequest(Schema):
         description="What is asked where no axis says otherwise.", examples=[EXAMPLE_REQUEST]
     )
     axes: list[AxisRequest] = Field(
-        description="What varies, the first axis outermost; 10^6 points at most.",
+        description="What varies, the first axis outermost; 10^6 points at most, and 5 x 10^6 numbers in all columns.",
         examples=[EXAMPLE_SWEEP["axes"]],
         min_length=1,
         max_length=MOST_AXES,

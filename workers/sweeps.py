@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 import theory
 from api_schemas.canonical import content_address
-from api_schemas.sweep import MOST_POINTS, ListedAxis, SpacedAxis, SweepRequest
+from api_schemas.sweep import MOST_NUMBERS, MOST_POINTS, ListedAxis, SpacedAxis, SweepRequest
 from theory.covariance import Vector
 from workers.building import build
 from workers.divergences import Divergences, divergences
@@ -83,6 +83,13 @@ def grid_of(request: SweepRequest) -> Grid:
         raise TooLarge(
             "/axes",
             f"{product} points are more than the {MOST_POINTS} of a sweep; take fewer values, or several sweeps",
+        )
+    n_numbers = math.prod(counts) * len(request.columns)
+    if n_numbers > MOST_NUMBERS:
+        raise TooLarge(
+            "/columns",
+            f"{math.prod(counts)} points of {len(request.columns)} columns are {n_numbers} numbers, more than the"
+            f" {MOST_NUMBERS} of a sweep; take fewer columns or points",
         )
     axes: list[Axis] = []
     for position, axis in enumerate(request.axes):

@@ -242,6 +242,10 @@ class TestRefusals:
         assert "3 x 400000" in problem["detail"]
         assert_problem(ask(service, with_axes({**PENALTIES, "num": 10**18})), 413, "too_large", pointer="/axes")
 
+    def test_too_many_numbers(self, service: RunningService) -> None:
+        request = with_axes({**PENALTIES, "num": 400_000}, columns=list(COLUMNS))
+        assert_problem(ask(service, request), 413, "too_large", pointer="/columns")
+
     def test_queries_that_are_no_sweeps(self, service: RunningService) -> None:
         assert_problem(ask(service, EXAMPLE), 422, "validation_error", pointer="/request")
         assert_problem(ask(service, []), 422, "validation_error")
