@@ -154,6 +154,7 @@ def test_brute_force_finds_nothing_better_in_many_more_problems(seed: int) -> No
     agrees_with_brute_force(random_problem(seed))
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("n_times", [400, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_flow_time_by_brute_force(n_times: int) -> None:
     over = [{"path": "model.learner.time", "lower": 1e-2, "upper": 1e4, "scale": "log"}]
@@ -164,7 +165,9 @@ def test_flow_time_by_brute_force(n_times: int) -> None:
     errors = theory.predict_gradient_flow(modes, 800.0, times).test_error
     best = int(np.argmin(errors))
     assert found.optimum.prediction.test_error is not None
-    assert found.optimum.prediction.test_error == pytest.approx(errors[best], rel=3e-9 if n_times == 10_000 else 1e-4)
+    assert found.optimum.prediction.test_error == pytest.approx(
+        errors[best], rel=0.15 * (np.log(1e6) / (n_times - 1)) ** 2
+    )
     assert found.optimum.prediction.test_error <= errors[best]
     cell = times[1] / times[0]
     assert times[best] / cell < found.optimum.values["model.learner.time"] < times[best] * cell
