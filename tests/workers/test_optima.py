@@ -164,12 +164,12 @@ def test_flow_time_by_brute_force(n_times: int) -> None:
     times = np.geomspace(1e-2, 1e4, n_times)
     errors = theory.predict_gradient_flow(modes, 800.0, times).test_error
     best = int(np.argmin(errors))
-    assert found.optimum.prediction.test_error is not None
-    assert found.optimum.prediction.test_error == pytest.approx(
-        errors[best], rel=0.15 * (np.log(1e6) / (n_times - 1)) ** 2
-    )
-    assert found.optimum.prediction.test_error <= errors[best]
     cell = times[1] / times[0]
+    least, [[curvature]] = found.optimum.prediction.test_error, found.curvature
+    assert least is not None
+    # The best of the grid is half a cell away at most, where the error has risen by so much; to the next order a tenth more.
+    risen = curvature * (0.5 * np.log(cell)) ** 2 / 2.0
+    assert least <= errors[best] <= least + 1.1 * risen
     assert times[best] / cell < found.optimum.values["model.learner.time"] < times[best] * cell
     # Late times are a plateau, not minima.
     assert found.local_optima == []
