@@ -6,7 +6,18 @@ Run on an otherwise idle machine: the service and the load generator take a core
 import argparse
 import platform
 
-from benchmarks import batches, classification, dynamics, features, jobs, serving, simulation, solving, spectra
+from benchmarks import (
+    batches,
+    classification,
+    dynamics,
+    features,
+    jobs,
+    optima,
+    serving,
+    simulation,
+    solving,
+    spectra,
+)
 from benchmarks.report import Report
 
 BENCHMARKS = {
@@ -17,6 +28,7 @@ BENCHMARKS = {
     "classification": classification.run,
     "simulation": simulation.run,
     "batches": batches.run,
+    "optima": optima.run,
     "jobs": jobs.run,
     "serving": serving.run,
     "memory": serving.memory,

@@ -38,8 +38,10 @@ from service.routes import (
     docs,
     health,
     jobs,
+    optima,
     predictions,
     requirements,
+    scaling_laws,
     spectra,
     sweeps,
     validations,
@@ -117,7 +119,20 @@ def api(lifespan: Any = None) -> FastAPI:
             Exception: handle_unexpected,
         },
     )
-    modules = (predictions, batches, spectra, sweeps, requirements, validations, jobs, catalogue, health, docs)
+    modules = (
+        predictions,
+        batches,
+        spectra,
+        sweeps,
+        requirements,
+        scaling_laws,
+        optima,
+        validations,
+        jobs,
+        catalogue,
+        health,
+        docs,
+    )
     for module in modules:
         app.include_router(module.router)
     app.state.routes = [route for module in modules for route in module.router.routes]

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api_schemas.base import Schema
+from api_schemas.optima import OptimumRequest
 from api_schemas.prediction import PredictionRequest
 from api_schemas.requirement import RequirementRequest
+from api_schemas.scaling import ScalingLawsRequest
 from api_schemas.spectra import SpectrumRequest
 from api_schemas.sweep import SweepRequest
 from service import metrics
 from service.forms import DENSITY_FORMS, SWEEP_FORMS, Form
 from service.problems import refused
-from workers import building, predictions, requirements, spectra, sweep_jobs, sweeps
+from workers import building, optima, predictions, requirements, scaling, spectra, sweep_jobs, sweeps
 from workers.refusals import Refused
 from workers.registry import NUMBERS
 
@@ -117,6 +119,28 @@ SPECTRA = Computation(
     # The same address answers in JSON and CSV.
     headers=((b"vary", b"Accept"),),
 )
+SCALING_LAWS = Computation(
+    path="/v1/scaling-laws",
+    name="scaling-laws",
+    schema=ScalingLawsRequest,
+    key_of=scaling.key_of,
+    work_out=scaling.scaling_laws_of,
+    make_sure=scaling.check,
+    counter=metrics.SCALING_LAWS,
+    inline_bytes=0,
+    way_out="use fewer modes or budgets",
+)
+OPTIMA = Computation(
+    path="/v1/optima",
+    name="optimum",
+    schema=OptimumRequest,
+    key_of=optima.key_of,
+    work_out=optima.optima,
+    make_sure=optima.check,
+    counter=metrics.OPTIMA,
+    inline_bytes=0,
+    way_out="search fewer paths, or use fewer modes",
+)
 SWEEPS = Computation(
     path="/v1/sweeps",
     name="sweep",
@@ -143,5 +167,7 @@ REQUIREMENTS = Computation(
     inline_bytes=0,
     way_out="search a narrower range, or use fewer modes",
 )
-COMPUTATIONS = {computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS, REQUIREMENTS)}
+COMPUTATIONS = {
+    computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS, REQUIREMENTS, SCALING_LAWS, OPTIMA)
+}
 """Every computation by its path."""

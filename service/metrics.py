@@ -27,6 +27,8 @@ CACHE = Counter("foretell_cache_total", "Answers by where they came from.", ["so
 SOLVE_SECONDS = Histogram("foretell_solve_seconds", "Time to work out one answer.", buckets=SECONDS)
 PREDICTIONS = Counter("foretell_predictions_total", "Predictions worked out.", ["status"])
 SPECTRA = Counter("foretell_spectra_total", "Spectra worked out.", ["status"])
+SCALING_LAWS = Counter("foretell_scaling_laws_total", "Scaling laws worked out.", ["status"])
+OPTIMA = Counter("foretell_optima_total", "Optima worked out.", ["status"])
 SWEEPS = Counter("foretell_sweeps_total", "Sweeps worked out, by the worst status of their points.", ["status"])
 REQUIREMENTS = Counter("foretell_requirements_total", "Requirements worked out.", ["outcome"])
 VALIDATIONS = Counter("foretell_validations_total", "Validations ended, counted when first read.", ["outcome"])

@@ -35,6 +35,15 @@ SIMON_WIDTH = Source(
     " obligatory",
     reference="arXiv:2311.14646",
 )
+DEFILIPPIS = Source(
+    title="Defilippis, Loureiro, Misiakiewicz: Dimension-free deterministic equivalents and scaling laws for random feature"
+    " regression",
+    reference="arXiv:2405.15699",
+)
+KOBAK = Source(
+    title="Kobak, Lomond, Sanchez: The optimal ridge penalty for real-world high-dimensional data can be zero or negative",
+    reference="arXiv:1805.10939",
+)
 ATANASOV = Source(
     title="Atanasov, Zavatone-Veth, Pehlevan: Scaling and renormalization in high-dimensional regression",
     reference="arXiv:2405.00592",

@@ -11,7 +11,7 @@ from service import metrics
 from service.app import VERSION, api
 from service.problems import KINDS
 from service.settings import Settings
-from workers import spectrum_warnings
+from workers import optima_warnings, scaling_warnings, spectrum_warnings
 from workers import warnings as warning_rules
 from workers.catalogue import catalogue
 from workers.predictions import predict
@@ -57,9 +57,13 @@ def test_every_problem_is_documented_with_its_status() -> None:
 
 def test_every_warning_is_documented() -> None:
     documented = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "warnings.md").read_text(), re.M))
-    rules = [Path(str(module.__file__)).read_text() for module in (warning_rules, spectrum_warnings)]
-    of_spectra = (DOCS / "spectra.md").read_text().partition("## Warnings")[2]
-    documented |= set(re.findall(r"^\| `(\w+)` \|", of_spectra, re.M))
+    rules = [
+        Path(str(module.__file__)).read_text()
+        for module in (warning_rules, spectrum_warnings, scaling_warnings, optima_warnings)
+    ]
+    for page in ("spectra.md", "scaling-laws.md", "optima.md"):
+        of_others = (DOCS / page).read_text().partition("## Warnings")[2]
+        documented |= set(re.findall(r"^\| `(\w+)` \|", of_others, re.M))
     raised = set(re.findall(r'yield(?: \(\s+|\s)"([a-z_]+)",', "".join(rules)))
     assert documented == raised
 

@@ -9,6 +9,7 @@ from scipy.optimize import minimize_scalar
 
 import theory
 from tests.theory.strategies import REPRODUCIBLE, Problem, problems
+from theory.functionals.optimal_penalty import penalty_minima, predict_at_ridge, ridge_of_penalty
 
 ALIGNED = theory.Modes(
     eigenvalues=[1.0, 100.0], multiplicities=[240.0, 60.0], energies=[0.02, 98.0], noise_variance=0.01
@@ -214,3 +215,86 @@ def test_inadmissible_arguments_say_which_rule_they_break() -> None:
     fitted = theory.Modes(eigenvalues=[1.0], multiplicities=[1.0], energies=[1.0], n_unpenalised=1)
     with pytest.raises(ValueError, match=r"n_samples must exceed n_unpenalised = 1, got 1\.0"):
         theory.optimal_penalty(fitted, 1.0)
+
+
+def two_valleys() -> theory.Modes:
+    """A target on two scales far apart, and so little data that there are two best penalties."""
+    return theory.Modes(eigenvalues=[1.0, 1e-6], multiplicities=[50.0, 200.0], energies=[0.2, 1.0], noise_variance=1e-4)
+
+
+@given(problems())
+@REPRODUCIBLE
+def test_the_deepest_minimum_is_the_optimum(problem: Problem) -> None:
+    modes, n_samples = problem.modes, problem.n_samples
+    optimum = theory.optimal_penalty(modes, n_samples)
+    if not np.isfinite(optimum.penalty) or optimum.effective_ridge == 0.0:
+        return
+    minima, evaluations = penalty_minima(modes, n_samples, lower=0.0, upper=max(10.0 * optimum.penalty, 1.0))
+    assert minima[0].test_error == pytest.approx(optimum.test_error, rel=1e-9)
+    assert [one.test_error for one in minima] == sorted(one.test_error for one in minima)
+    assert evaluations > 0
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(0.0, 10.0), (1e-9, 1e-3), (1e-2, 1.0), (1e-12, 1e-11)])
+def test_all_minima_within_bounds_agree_with_a_fine_grid(lower: float, upper: float) -> None:
+    modes = two_valleys()
+    minima, _ = penalty_minima(modes, 150.0, lower=lower, upper=upper)
+    grid = np.geomspace(lower or 1e-14, upper, 20_001)
+    grid[0], grid[-1] = lower, upper
+    errors = theory.predict_ridge(modes, np.full(grid.size, 150.0), grid).test_error
+    padded = np.concatenate([[np.inf], errors, [np.inf]])
+    dips = np.flatnonzero((errors <= padded[:-2]) & (errors < padded[2:]))
+    assert len(minima) == len(dips)
+    for one, dip in zip(minima, sorted(dips, key=lambda place: errors[place]), strict=True):
+        np.testing.assert_allclose(one.test_error, errors[dip], rtol=1e-6)
+        assert lower <= one.penalty <= upper
+        assert (one.bound is None) == (0 < dip < grid.size - 1)
+
+
+def test_minima_at_negative_penalties() -> None:
+    unrestricted = theory.optimal_penalty(ALIGNED, 150.0, allow_negative=True)
+    [found] = penalty_minima(ALIGNED, 150.0, lower=-1.0, upper=10.0)[0]
+    np.testing.assert_allclose((found.penalty, found.test_error), (unrestricted.penalty, unrestricted.test_error))
+    [held] = penalty_minima(ALIGNED, 150.0, lower=-0.05, upper=10.0)[0]
+    assert (held.penalty, held.bound) == (-0.05, "lower")
+    assert unrestricted.test_error < held.test_error < theory.predict_ridge(ALIGNED, 150.0, 0.0).test_error
+
+
+def test_the_equations_continue_to_negative_penalties() -> None:
+    # At a positive penalty the two ways meet; across 0 the objective stays the integral of the squared norm.
+    solved = theory.predict_ridge(ALIGNED, 150.0, 0.3)
+    found = predict_at_ridge(ALIGNED, 150.0, solved.effective_ridge)
+    for name in ("test_error", "train_error", "bias", "variance", "estimator_norm_squared", "df1", "df2"):
+        np.testing.assert_allclose(getattr(found, name), getattr(solved, name), rtol=1e-13)
+
+    def objective(penalty: float) -> float:
+        at = predict_at_ridge(ALIGNED, 150.0, ridge_of_penalty(ALIGNED, 150.0, penalty))
+        return float(at.train_error + penalty * at.estimator_norm_squared)
+
+    for penalty in (-0.1, -0.05, 0.05):
+        slope = (objective(penalty + 1e-5) - objective(penalty - 1e-5)) / 2e-5
+        at = predict_at_ridge(ALIGNED, 150.0, ridge_of_penalty(ALIGNED, 150.0, penalty))
+        np.testing.assert_allclose(slope, at.estimator_norm_squared, rtol=1e-6)
+
+
+def test_negative_penalties_against_simulation() -> None:
+    # Least squares with a negative penalty in 60 draws at the very sizes.
+    rng = np.random.default_rng(3)
+    eigenvalues = np.repeat([1.0, 100.0], [240, 60])
+    energies = np.repeat([0.02 / 240, 98.0 / 60], [240, 60])
+    penalty, n = -0.1, 150
+    errors = []
+    for _ in range(60):
+        weights = rng.standard_normal(300) * np.sqrt(energies / eigenvalues)
+        x = rng.standard_normal((n, 300)) * np.sqrt(eigenvalues)
+        y = x @ weights + 0.1 * rng.standard_normal(n)
+        fitted = x.T @ np.linalg.solve(x @ x.T / n + penalty * np.eye(n), y) / n
+        errors.append(float(eigenvalues @ (weights - fitted) ** 2) + 0.01)
+    expected = predict_at_ridge(ALIGNED, 150.0, ridge_of_penalty(ALIGNED, 150.0, penalty)).test_error
+    error = float(np.std(errors) / np.sqrt(len(errors)))
+    # The limit neglects terms of relative order 1 / n.
+    assert abs(np.mean(errors) - expected) < 4.0 * error + expected * 3.0 / n
+
+
+def test_penalties_below_the_least_have_no_ridge() -> None:
+    assert np.isnan(ridge_of_penalty(ALIGNED, 150.0, -50.0))

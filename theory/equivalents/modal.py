@@ -119,6 +119,18 @@ class ModalEquivalent:
         )
 
 
+def point_at(modes: Modes, root: EffectiveRidge, n_samples: float) -> Point:
+    """Return the point of one problem of infinite width at a ridge that was found by other means.
+
+    Args:
+        modes: one mode table.
+        root: the ridge and its margins.
+        n_samples: n.
+    """
+    with np.errstate(all="ignore"):
+        return _point(namespace_of(modes), modes, root, float(n_samples), np.inf)
+
+
 def _point(xp: Any, modes: Modes, root: EffectiveRidge, n: Any, width: Any) -> Point:
     ridge, width_margin = root.ridge, root.width_margin
     starved = xp.isinf(ridge)

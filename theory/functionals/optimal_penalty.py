@@ -5,13 +5,33 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
+from theory.equivalents.modal import point_at
+from theory.learners.ridge import RidgePrediction, risks
 from theory.modes import Modes
-from theory.solvers.effective_ridge import solve_effective_ridge
+from theory.solvers.effective_ridge import EffectiveRidge, solve_effective_ridge
 
 GRID_DECADES = 12
 GRID_POINTS_PER_DECADE = 24
+ENTRIES = 1_000_000
+"""Ridges times modes that are worked off together."""
 SMALLEST = 1e-300
 """Ridges are sought from here to its inverse."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltyMinimum:
+    """A local minimum of the test error over an interval of penalties.
+
+    Attributes:
+        penalty, effective_ridge: where it is.
+        test_error: there, against a fresh noisy label.
+        bound: "lower" or "upper" where it lies at that end of the interval, None where it is stationary.
+    """
+
+    penalty: float
+    effective_ridge: float
+    test_error: float
+    bound: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +96,7 @@ def optimal_penalty(modes: Modes, n_samples: float, *, allow_negative: bool = Fa
     decades = float(np.log10(upper) - np.log10(lower))
     n_points = max(GRID_DECADES * 4, int(GRID_POINTS_PER_DECADE * decades))
     grid = np.geomspace(lower, upper, n_points)
-    slopes = np.array([_slope(modes, available, ridge) for ridge in grid])
+    slopes = _slopes(modes, available, grid)
     # Ridgeless is a minimum of the restricted problem where the error rises from there; at k = 0 noise makes it fall.
     candidates = [ridgeless] if not allow_negative and ridgeless > 0.0 and slopes[0] >= 0.0 else []
     n_held = len(candidates)
@@ -95,6 +115,97 @@ def optimal_penalty(modes: Modes, n_samples: float, *, allow_negative: bool = Fa
         test_error=errors[best],
         at_bound=held,
     )
+
+
+def penalty_minima(modes: Modes, n_samples: float, *, lower: float, upper: float) -> tuple[list[PenaltyMinimum], int]:
+    """Return every local minimum of the test error over an interval of penalties, the least error first, and the work.
+
+    As in :func:`optimal_penalty` stationary points are bracketed over the effective ridge on a grid of 24 points a decade. An
+    end of the interval counts where the error rises from there.
+
+    Args:
+        modes: one mode table (no batch axis).
+        n_samples: n, in the units of the multiplicities, above ``n_unpenalised``.
+        lower: least penalty; it may be negative. Below the least one for which there is an estimator, the range of test
+            errors that are finite, it is taken for that.
+        upper: largest penalty, above ``lower``.
+
+    Returns:
+        The minima, and at how many ridges the slope was worked out on the grid.
+    """
+    available = n_samples - modes.n_unpenalised
+    floor = float(modes.unlearnable_variance + modes.noise_variance)
+    ridgeless = float(solve_effective_ridge(modes, n_samples, 0.0).ridge)
+    least, greatest = _search_range(modes, available, floor)
+    if lower < 0.0:
+        edge = _least_ridge(modes, available, ridgeless, least)
+        lower = max(lower, edge * _margin(modes, available, edge) / n_samples)
+    low = ridge_of_penalty(modes, n_samples, lower)
+    high = float(solve_effective_ridge(modes, n_samples, upper).ridge) if upper < np.inf else max(greatest, 2.0 * low)
+    start = low or min(least, 1e-3 * high)
+    decades = float(np.log10(high / start))
+    grid = np.geomspace(start, high, max(3, int(GRID_POINTS_PER_DECADE * decades) + 2))
+    slopes = _slopes(modes, available, grid)
+    found = []
+
+    def add(ridge: float, penalty: float | None, bound: str | None) -> None:
+        error = _error(modes, available, n_samples, ridge)
+        at = ridge * _margin(modes, available, ridge) / n_samples if penalty is None else penalty
+        found.append(PenaltyMinimum(penalty=at, effective_ridge=ridge, test_error=error, bound=bound))
+
+    if slopes[0] >= 0.0:
+        add(low, lower, "lower")
+    for i in np.flatnonzero((slopes[:-1] < 0.0) & (slopes[1:] >= 0.0)):
+        if i + 1 < grid.size:
+            add(_stationary(modes, available, grid[i : i + 2], slopes[i : i + 2]), None, None)
+    if slopes[-1] < 0.0:
+        add(high, upper, "upper")
+    return sorted(found, key=lambda minimum: minimum.test_error), grid.size
+
+
+def ridge_of_penalty(modes: Modes, n_samples: float, penalty: float) -> float:
+    """Return the effective ridge of a penalty, which may be negative; NaN below the least penalty that has one.
+
+    Args:
+        modes: one mode table (no batch axis).
+        n_samples: n, in the units of the multiplicities, above ``n_unpenalised``.
+        penalty: of the branch ``df2 < n``, along which it increases with the ridge.
+    """
+    if penalty >= 0.0:
+        return float(solve_effective_ridge(modes, n_samples, penalty).ridge)
+    available = n_samples - modes.n_unpenalised
+    ridgeless = float(solve_effective_ridge(modes, n_samples, 0.0).ridge)
+    floor = float(modes.unlearnable_variance + modes.noise_variance)
+    least = _least_ridge(modes, available, ridgeless, _search_range(modes, available, floor)[0])
+
+    def excess(log_ridge: float) -> float:
+        ridge = float(np.exp(log_ridge))
+        return ridge * _margin(modes, available, ridge) / n_samples - penalty
+
+    at_least = excess(float(np.log(least)))
+    if at_least >= 0.0:
+        # The least one itself, give or take its rounding.
+        return least if at_least <= 1e-12 * abs(penalty) else np.nan
+    top = max(float(modes.trace) / available, least) * 2.0
+    return float(np.exp(brentq(excess, np.log(least), np.log(top), xtol=1e-15)))
+
+
+def predict_at_ridge(modes: Modes, n_samples: float, ridge: float) -> RidgePrediction:
+    """Predict the errors of infinite-width ridge regression at an effective ridge, which may be that of a negative penalty.
+
+    Args:
+        modes: one mode table (no batch axis).
+        n_samples: n, in the units of the multiplicities, above ``n_unpenalised``.
+        ridge: positive, with ``df2 < n_samples``.
+
+    Source: Hastie et al., arXiv:1903.08560; the equations hold on the whole branch ``df2 < n`` (Kobak, Lomond, Sanchez,
+        arXiv:1805.10939).
+    """
+    margin = _margin(modes, n_samples - modes.n_unpenalised, ridge)
+    root = EffectiveRidge(
+        ridge=ridge, sample_margin=margin, width_margin=1.0, residual=0.0, iterations=0, converged=True
+    )
+    return risks(point_at(modes, root, n_samples), n_samples)
 
 
 def _shares(modes: Modes, ridge: float) -> tuple[np.ndarray, np.ndarray]:
@@ -119,6 +230,24 @@ def _remaining(modes: Modes, available: float, share: np.ndarray, complement: np
     whole = share > complement
     rest = modes.multiplicities @ np.where(whole, complement, -share)
     return float((available - modes.multiplicities @ whole) + rest)
+
+
+def _slopes(modes: Modes, available: float, ridges: np.ndarray) -> np.ndarray:
+    """The same as :func:`_slope` at many ridges."""
+    found = []
+    per_piece = max(1, ENTRIES // modes.eigenvalues.size)
+    for start in range(0, ridges.size, per_piece):
+        column = ridges[start : start + per_piece, None]
+        resolvent = 1.0 / (modes.eigenvalues + column)
+        kept, shrunk = modes.eigenvalues * resolvent, column * resolvent
+        share, complement = kept * kept, shrunk * (1.0 + kept)
+        whole = share > complement
+        rest = np.where(whole, complement, -share) @ modes.multiplicities
+        free = (available - whole @ modes.multiplicities) + rest
+        label = (shrunk * shrunk) @ modes.energies + modes.unlearnable_variance + modes.noise_variance
+        growth, decay = (shrunk * shrunk * kept) @ modes.energies, (share * shrunk) @ modes.multiplicities
+        found.append(growth * free - label * decay)
+    return np.concatenate(found)
 
 
 def _slope(modes: Modes, available: float, ridge: float) -> float:

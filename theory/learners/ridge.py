@@ -117,7 +117,7 @@ def _risks(xp: Any, point: Point, n: Any) -> RidgePrediction:
 
     # d(objective) / d(penalty).
     noisy = xp.where(point.total > 0.0, point.spread_per_ridge * point.total, 0.0)
-    held = xp.where(point.sample_margin > 0.0, point.sample_margin * point.mixed_per_ridge, 0.0)
+    held = xp.where(point.sample_margin != 0.0, point.sample_margin * point.mixed_per_ridge, 0.0)
     unresolved = xp.where(numerator > 0.0, np.inf, point.recovered)
     norm = xp.where(free > 0.0, (noisy + held) / safe_free, unresolved)
 
