@@ -106,4 +106,4 @@ def _view(plan: Any, space: Space) -> Any:
         return plan
     if not isinstance(plan.values, np.ndarray):
         return space.along(plan.values, plan.first)
-    return space.constant(plan.values) if plan.first < 0 else space.vector(plan.values, plan.first)
+    return space.constants(plan.values) if plan.first < 0 else space.vector(plan.values, plan.first)

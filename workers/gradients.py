@@ -8,7 +8,7 @@ import numpy as np
 
 from api_schemas.prediction import PredictionRequest
 from theory.derivatives import inputs, kernels, learners
-from theory.derivatives.dual import Dual, Space
+from theory.derivatives.dual import Dual, Vector
 from theory.derivatives.equivalents import Equivalent, ModalEquivalent, Solved, Table
 from theory.equivalents.modal import ModalEquivalent as PlainModal
 from theory.equivalents.point import Point
@@ -77,7 +77,7 @@ def _fields(part: Any) -> dict[str, Any]:
     return {name: value for name, value in part.__dict__.items() if name != "kind"}
 
 
-def _spectrum(request: PredictionRequest, directions: Directions) -> tuple[inputs.Spectrum, Dual]:
+def _spectrum(request: PredictionRequest, directions: Directions) -> tuple[inputs.Spectrum, Vector]:
     """Return the spectrum of the inputs and the energies of the target's linear part."""
     regime: Any = directions.regime
     plain, _ = inputs_of(request.regime)  # type: ignore[arg-type]
@@ -122,7 +122,7 @@ def _listed(directions: Directions) -> Table:
     return Table(
         space=space,
         eigenvalues=regime.eigenvalues,
-        multiplicities=space.constant(np.ones(regime.eigenvalues.value.size))
+        multiplicities=space.constants(np.ones(regime.eigenvalues.value.size))
         if multiplicities is None
         else multiplicities,
         energies=regime.energies,
@@ -144,15 +144,15 @@ class _FeatureMap:
         return self._of_modes(features, table)
 
 
-def _linear(_: Any, spectrum: inputs.Spectrum, energies: Dual, **target: Any) -> Equivalent:
+def _linear(_: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
     return ModalEquivalent(table=inputs.linear_table(spectrum, energies, **target))
 
 
-def _projection(features: Any, spectrum: inputs.Spectrum, energies: Dual, **target: Any) -> Equivalent:
+def _projection(features: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
     return ModalEquivalent(table=inputs.linear_table(spectrum, energies, **target), width=features.width)
 
 
-def _kernel(features: Any, spectrum: inputs.Spectrum, energies: Dual, **target: Any) -> Equivalent:
+def _kernel(features: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
     kernel = features.kernel
     linearised = partial(KERNELS[kernel.kind], **_fields(kernel))
     return kernels.kernel_features(spectrum, energies, linearised=linearised, **target)

@@ -142,22 +142,6 @@ def sqrt(number: Dual) -> Dual:
     return chained(number, value, 0.5 / value)
 
 
-def total(numbers: Dual) -> Dual:
-    """Return the sum over the last axis."""
-    return Dual(np.sum(numbers.value, axis=-1), np.sum(numbers.full_tangent, axis=-2))
-
-
-def stacked(numbers: Sequence[Any], space: "Space") -> Dual:
-    """Return scalars, with derivatives or without, as one vector."""
-    duals = [number if isinstance(number, Dual) else space.constant(number) for number in numbers]
-    return Dual(np.array([dual.value for dual in duals]), np.array([dual.tangent for dual in duals]))
-
-
-def appended(numbers: Dual, last: Dual) -> Dual:
-    """Return a vector with one more entry."""
-    return Dual(np.append(numbers.value, last.value), np.concatenate([numbers.full_tangent, last.tangent[None, :]]))
-
-
 def eliminated(quantity: Dual, equation: Dual, direction: int) -> Dual:
     """Take from a quantity's derivatives the direction of an unknown, which an equation determines.
 
@@ -174,6 +158,97 @@ def eliminated(quantity: Dual, equation: Dual, direction: int) -> Dual:
         tangent = quantity.tangent - quantity.tangent[..., direction, None] / slope * equation.tangent
     tangent[..., direction] = 0.0
     return Dual(quantity.value, tangent)
+
+
+class Vector:
+    """Numbers, one a mode, with derivatives in factored form: they depend on few combinations of the parameters.
+
+    Attributes:
+        value: shape ``(m,)``.
+        left: shape ``(rank, m)``.
+        right: shape ``(rank, directions)``; derivatives are ``left' right``.
+    """
+
+    __slots__ = ("left", "right", "value")
+    __array_ufunc__ = None
+
+    def __init__(self, value: Array, left: Array, right: Array) -> None:
+        if left.shape[0] > right.shape[1]:
+            left, right = right.T @ left, np.eye(right.shape[1])
+        self.value, self.left, self.right = value, left, right
+
+    def with_value(self, value: Array) -> "Vector":
+        """Return the same derivatives beside the same value, found with less rounding."""
+        return Vector(value, self.left, self.right)
+
+    def __mul__(self, other: Any) -> "Vector":
+        if isinstance(other, Vector):
+            left = [self.left * other.value, other.left * self.value]
+            return Vector(self.value * other.value, np.concatenate(left), np.concatenate([self.right, other.right]))
+        if isinstance(other, Dual):
+            left = [self.left * other.value, self.value[None, :]]
+            right = [self.right, other.tangent[None, :]]
+            return Vector(self.value * other.value, np.concatenate(left), np.concatenate(right))
+        return Vector(self.value * other, self.left * other, self.right)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> "Vector":
+        if isinstance(other, Vector):
+            return self * chained_vector(other, 1.0 / other.value, -1.0 / other.value**2)
+        return self * (1.0 / other)
+
+    def __getitem__(self, index: Any) -> "Vector":
+        """Choose entries by an array of positions."""
+        return Vector(self.value[index], self.left[:, index], self.right)
+
+    def entry(self, position: int) -> Dual:
+        """Return one of the numbers."""
+        return Dual(float(self.value[position]), self.left[:, position] @ self.right)
+
+    def weighted(self, weights: Any) -> Any:
+        """Return the derivatives of ``weights @ self`` for weights of shape ``(..., m)``."""
+        return (weights @ self.left.T) @ self.right
+
+    def total(self) -> Dual:
+        """Return the sum."""
+        return Dual(float(np.sum(self.value)), np.sum(self.left, axis=1) @ self.right)
+
+    def dot(self, other: "Vector") -> Dual:
+        """Return the sum of products."""
+        tangent = self.weighted(other.value) + other.weighted(self.value)
+        return Dual(float(self.value @ other.value), tangent)
+
+    def appended(self, last: Any) -> "Vector":
+        """Return the numbers with one more."""
+        size = self.value.size
+        left = np.zeros((self.left.shape[0], size + 1))
+        left[:, :size] = self.left
+        value = np.append(self.value, value_of(last))
+        if not isinstance(last, Dual):
+            return Vector(value, left, self.right)
+        one = np.zeros((1, size + 1))
+        one[0, size] = 1.0
+        return Vector(value, np.concatenate([left, one]), np.concatenate([self.right, last.tangent[None, :]]))
+
+
+def chained_vector(numbers: Vector, value: Array, slope: Array) -> Vector:
+    """Return a function of each of the numbers, given its values and slopes."""
+    return Vector(value, slope * numbers.left, numbers.right)
+
+
+def powers(logarithms: Array, exponent: Any, values: Array | None = None) -> Vector:
+    """Return ``exp(logarithms * exponent)``.
+
+    Args:
+        logarithms: shape ``(m,)``.
+        exponent: with derivatives or without.
+        values: the same, where it is known.
+    """
+    values = np.exp(logarithms * value_of(exponent)) if values is None else values
+    if not isinstance(exponent, Dual):
+        return Vector(values, np.zeros((0, values.size)), np.zeros((0, 0)))
+    return Vector(values, (logarithms * values)[None, :], exponent.tangent[None, :])
 
 
 class Space:
@@ -198,8 +273,22 @@ class Space:
         tangent[direction] = 1.0
         return Dual(value, tangent)
 
-    def vector(self, values: Array, first: int) -> Dual:
+    def constants(self, values: Array) -> Vector:
+        """Return numbers that depend on nothing."""
+        return Vector(values, np.zeros((0, values.size)), np.zeros((0, self.size)))
+
+    def vector(self, values: Array, first: int) -> Vector:
         """Return independent numbers, one a direction from ``first`` on."""
-        tangent = np.zeros((values.size, self.size))
-        tangent[np.arange(values.size), first + np.arange(values.size)] = 1.0
-        return Dual(values, tangent)
+        right = np.zeros((values.size, self.size))
+        right[np.arange(values.size), first + np.arange(values.size)] = 1.0
+        return Vector(values, np.eye(values.size), right)
+
+    def stacked(self, numbers: Sequence[Any]) -> Vector:
+        """Return numbers, with derivatives or without, as one vector."""
+        found = self.constants(np.array([value_of(number) for number in numbers], float))
+        places = [place for place, number in enumerate(numbers) if isinstance(number, Dual)]
+        if not places:
+            return found
+        left = np.zeros((len(places), len(numbers)))
+        left[np.arange(len(places)), places] = 1.0
+        return Vector(found.value, left, np.array([numbers[place].tangent for place in places]))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from theory.derivatives.dual import Dual, Space, eliminated, value_of
+from theory.derivatives.dual import Dual, Space, Vector, eliminated, value_of
 
 
 class Reading(NamedTuple):
@@ -76,9 +76,9 @@ class Table:
     """A mode table with derivatives; fields as in :class:`theory.modes.Modes`, of which eigenvalues of 0 are kept."""
 
     space: Space
-    eigenvalues: Dual
-    multiplicities: Dual
-    energies: Dual
+    eigenvalues: Vector
+    multiplicities: Vector
+    energies: Vector
     tail_trace: Dual | float = 0.0
     unlearnable_variance: Dual | float = 0.0
     noise_variance: Dual | float = 0.0
@@ -105,36 +105,36 @@ class Sums:
         self.f = xi * self.r
         self.s = np.where(null, 1.0, self.column * self.r)
 
-    def _sum(self, weights: Dual, values: Any, by_eigenvalue: Any, by_ridge: Any) -> Dual:
+    def _sum(self, weights: Vector, values: Any, by_eigenvalue: Any, by_ridge: Any) -> Dual:
         w, xi = weights.value, self.table.eigenvalues
-        tangent = values @ weights.tangent + (w * by_eigenvalue) @ xi.tangent
+        tangent = weights.weighted(values) + xi.weighted(w * by_eigenvalue)
         slope = by_ridge @ w
         return Dual(_number(values @ w), tangent + _column(slope) * self.ridge.tangent)
 
-    def kept(self, weights: Dual) -> Dual:
+    def kept(self, weights: Vector) -> Dual:
         """``sum w f``."""
         return self._sum(weights, self.f, self.s * self.r, -self.f * self.r)
 
-    def kept_twice(self, weights: Dual) -> Dual:
+    def kept_twice(self, weights: Vector) -> Dual:
         """``sum w f^2``."""
         f, r = self.f, self.r
         return self._sum(weights, f * f, 2.0 * f * self.s * r, -2.0 * f * f * r)
 
-    def shrunk(self, weights: Dual) -> Dual:
+    def shrunk(self, weights: Vector) -> Dual:
         """``sum w s``."""
         return self._sum(weights, self.s, -self.s * self.r, self.f * self.r)
 
-    def shrunk_twice(self, weights: Dual) -> Dual:
+    def shrunk_twice(self, weights: Vector) -> Dual:
         """``sum w s^2``."""
         s, r = self.s, self.r
         return self._sum(weights, s * s, -2.0 * s * s * r, 2.0 * s * self.f * r)
 
-    def mixed(self, weights: Dual) -> Dual:
+    def mixed(self, weights: Vector) -> Dual:
         """``sum w f s``."""
         f, s, r = self.f, self.s, self.r
         return self._sum(weights, f * s, s * r * (s - f), f * r * (f - s))
 
-    def mixed_per_ridge(self, weights: Dual) -> Dual:
+    def mixed_per_ridge(self, weights: Vector) -> Dual:
         """``sum w f r``."""
         f, s, r = self.f, self.s, self.r
         return self._sum(weights, f * r, r * r * (s - f), -2.0 * f * r * r)
@@ -163,7 +163,7 @@ class ModalEquivalent:
         """Return the features less their mean."""
         if self.constant is None:
             return self
-        left = np.ones(self.table.eigenvalues.shape)
+        left = np.ones(self.table.eigenvalues.value.size)
         left[self.constant] = 0.0
         table = replace(
             self.table, multiplicities=self.table.multiplicities * left, energies=self.table.energies * left

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from theory import covariance
-from theory.derivatives.dual import Dual, Space, chained, exp, log, stacked, total, value_of
+from theory.derivatives.dual import Space, Vector, powers, value_of
 from theory.derivatives.equivalents import Table
 
-Vector = npt.NDArray[np.float64]
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +19,8 @@ class Spectrum:
 
     plain: covariance.Spectrum
     space: Space
-    eigenvalues: Dual
-    multiplicities: Dual
+    eigenvalues: Vector
+    multiplicities: Vector
     n_inputs: Any
 
 
@@ -29,21 +29,21 @@ def isotropic(space: Space, plain: covariance.Spectrum, n_features: Any, *, vari
     return Spectrum(
         plain=plain,
         space=space,
-        eigenvalues=stacked([variance], space),
-        multiplicities=stacked([n_features], space),
+        eigenvalues=space.stacked([variance]),
+        multiplicities=space.stacked([n_features]),
         n_inputs=n_features,
     )
 
 
 def discrete(
-    space: Space, plain: covariance.Spectrum, n_features: Any, *, eigenvalues: Dual, weights: Dual
+    space: Space, plain: covariance.Spectrum, n_features: Any, *, eigenvalues: Vector, weights: Vector
 ) -> Spectrum:
     """See :func:`theory.covariance.discrete`: only ratios of weights count."""
     return Spectrum(
         plain=plain,
         space=space,
         eigenvalues=eigenvalues,
-        multiplicities=n_features * (weights / total(weights)),
+        multiplicities=weights * (n_features / weights.total()),
         n_inputs=n_features,
     )
 
@@ -51,27 +51,27 @@ def discrete(
 def power_law(space: Space, plain: covariance.Spectrum, n_features: Any, *, exponent: Any, scale: Any) -> Spectrum:
     """See :func:`theory.covariance.power_law`."""
     assert plain.index is not None
-    decay = exp(log_index(plain) * (-exponent))
+    decay = powers(log_index(plain), -exponent)
     return Spectrum(
         plain=plain,
         space=space,
-        eigenvalues=(scale * decay).with_value(plain.eigenvalues),
-        multiplicities=space.constant(plain.multiplicities),
+        eigenvalues=(decay * scale).with_value(plain.eigenvalues),
+        multiplicities=space.constants(plain.multiplicities),
         n_inputs=n_features,
     )
 
 
 def spiked(
-    space: Space, plain: covariance.Spectrum, n_features: Any, *, bulk_variance: Any, spikes: Dual
+    space: Space, plain: covariance.Spectrum, n_features: Any, *, bulk_variance: Any, spikes: Vector
 ) -> Spectrum:
     """See :func:`theory.covariance.spiked`."""
     n_spikes = spikes.value.size
-    values = [bulk_variance, *(spikes[position] for position in range(n_spikes))]
+    values = [bulk_variance, *(spikes.entry(position) for position in range(n_spikes))]
     return Spectrum(
         plain=plain,
         space=space,
-        eigenvalues=stacked(values, space),
-        multiplicities=stacked([n_features - float(n_spikes), *([1.0] * n_spikes)], space),
+        eigenvalues=space.stacked(values),
+        multiplicities=space.stacked([n_features - float(n_spikes), *([1.0] * n_spikes)]),
         n_inputs=n_features,
     )
 
@@ -94,17 +94,16 @@ def ar1(space: Space, plain: covariance.Spectrum, n_features: Any, *, correlatio
     turned = -2.0 * sine / power / by_angle  # d angle / d r
     log_slope = -2.0 * r / ((1.0 - r) * (1.0 + r)) - (-2.0 * (1.0 - r) + 4.0 * half + 2.0 * r * sine * turned) / power
     sign = -1.0 if correlation.value < 0.0 else 1.0
-    tangent = (sign * values * log_slope)[:, None] * correlation.tangent
     return Spectrum(
         plain=plain,
         space=space,
-        eigenvalues=Dual(values, tangent),
-        multiplicities=space.constant(plain.multiplicities),
+        eigenvalues=Vector(values, (sign * values * log_slope)[None, :], correlation.tangent[None, :]),
+        multiplicities=space.constants(plain.multiplicities),
         n_inputs=n_features,
     )
 
 
-def _polished(angle: Vector, index: Vector, count: float, r: float) -> Vector:
+def _polished(angle: Array, index: Array, count: float, r: float) -> Array:
     """Solve for the angles from nearby: what was read off eigenvalues lost digits where those are flat."""
     for _ in range(50):
         half = 2.0 * r * np.sin(angle / 2.0) ** 2
@@ -117,36 +116,36 @@ def _polished(angle: Vector, index: Vector, count: float, r: float) -> Vector:
     return angle
 
 
-def explicit(space: Space, plain: covariance.Spectrum, n_features: Any, *, eigenvalues: Dual) -> Spectrum:
+def explicit(space: Space, plain: covariance.Spectrum, n_features: Any, *, eigenvalues: Vector) -> Spectrum:
     """See :func:`theory.covariance.explicit`."""
     return Spectrum(
         plain=plain,
         space=space,
         eigenvalues=eigenvalues,
-        multiplicities=space.constant(plain.multiplicities),
+        multiplicities=space.constants(plain.multiplicities),
         n_inputs=n_features,
     )
 
 
-def log_index(plain: covariance.Spectrum) -> Vector:
+def log_index(plain: covariance.Spectrum) -> Array:
     """Return the logarithm of each mode's position."""
     assert plain.index is not None
-    logarithm: Vector = np.log(plain.index)
+    logarithm: Array = np.log(plain.index)
     return logarithm
 
 
-def isotropic_target(spectrum: Spectrum, *, signal_variance: Any) -> Dual:
+def isotropic_target(spectrum: Spectrum, *, signal_variance: Any) -> Vector:
     """See :func:`theory.target.isotropic`."""
     return normalised(spectrum.eigenvalues * spectrum.multiplicities, signal_variance)
 
 
-def source(spectrum: Spectrum, *, signal_variance: Any, exponent: Any, covariance_exponent: Any) -> Dual:
+def source(spectrum: Spectrum, *, signal_variance: Any, exponent: Any, covariance_exponent: Any) -> Vector:
     """See :func:`theory.target.source`."""
-    decay = exp(-log_index(spectrum.plain) * (1.0 + 2.0 * covariance_exponent * exponent))
+    decay = powers(-log_index(spectrum.plain), 1.0 + 2.0 * covariance_exponent * exponent)
     return normalised(decay * spectrum.multiplicities, signal_variance)
 
 
-def energies(spectrum: Spectrum, *, signal_variance: Any, values: Dual) -> Dual:
+def energies(spectrum: Spectrum, *, signal_variance: Any, values: Vector) -> Vector:
     """See :func:`theory.target.energies`."""
     plain = spectrum.plain
     if values.value.size != plain.eigenvalues.size:
@@ -155,17 +154,16 @@ def energies(spectrum: Spectrum, *, signal_variance: Any, values: Dual) -> Dual:
         by_appearance[np.argsort(first)] = np.arange(first.size)
         group = by_appearance[inverse]
         members = (group == np.arange(first.size)[:, None]).astype(float)
-        whole = Dual(
-            members @ spectrum.multiplicities.value, members @ spectrum.multiplicities.full_tangent
-        )
+        m = spectrum.multiplicities
+        whole = Vector(members @ m.value, m.left @ members.T, m.right)
         whole = whole.with_value(np.where(whole.value > 0.0, whole.value, 1.0))
-        values = values[group] * spectrum.multiplicities / whole[group]
+        values = values[group] * (m / whole[group])
     return normalised(values, signal_variance)
 
 
-def normalised(proportions: Dual, signal_variance: Any) -> Dual:
+def normalised(proportions: Vector, signal_variance: Any) -> Vector:
     """Scale energies so that they sum to the signal's variance."""
-    whole = total(proportions)
+    whole = proportions.total()
     if value_of(whole) == 0.0:
         return proportions * 0.0
     return proportions * (signal_variance / whole)
@@ -173,7 +171,7 @@ def normalised(proportions: Dual, signal_variance: Any) -> Dual:
 
 def linear_table(
     spectrum: Spectrum,
-    energies_: Dual,
+    energies_: Vector,
     *,
     noise_variance: Any = 0.0,
     nonlinear_variance: Any = 0.0,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import binom, gammainc
 
-from theory.derivatives.dual import Dual, appended, chained, exp, sqrt, stacked
+from theory.derivatives.dual import Dual, Vector, chained, exp, sqrt
 from theory.derivatives.equivalents import ModalEquivalent, Table
 from theory.derivatives.inputs import Spectrum, linear_table
 
@@ -54,7 +54,7 @@ def laplace(input_variance: Dual, squared_share: Dual, *, length_scale: Any) -> 
 
 
 def kernel_features(
-    spectrum: Spectrum, energies: Dual, *, linearised: Any, mean: Any = 0.0, fit_intercept: bool = False, **target: Any
+    spectrum: Spectrum, energies: Vector, *, linearised: Any, mean: Any = 0.0, fit_intercept: bool = False, **target: Any
 ) -> ModalEquivalent:
     """See :func:`theory.equivalents.kernels.kernel_features`.
 
@@ -67,11 +67,11 @@ def kernel_features(
         target: ``noise_variance`` and ``nonlinear_variance``.
     """
     n_inputs, m, s = spectrum.n_inputs, spectrum.multiplicities, spectrum.eigenvalues
-    found = linearised((s @ m) / n_inputs, ((s * s) @ m) / n_inputs**2)
+    found = linearised(s.dot(m) / n_inputs, (s * s).dot(m) / n_inputs**2)
     base = linear_table(spectrum, energies, fit_intercept=fit_intercept, **target)
     table = Table(
         space=spectrum.space,
-        eigenvalues=found.slope * base.eigenvalues / n_inputs,
+        eigenvalues=base.eigenvalues * (found.slope / n_inputs),
         multiplicities=base.multiplicities,
         energies=base.energies,
         tail_trace=found.tail,
@@ -86,12 +86,11 @@ def with_constant(table: Table, eigenvalue: Any, mean: Any) -> ModalEquivalent:
     """Add the constant function to a mode table, also where its eigenvalue has only just begun to differ from 0."""
     if eigenvalue is None:
         return ModalEquivalent(table=table)
-    one = stacked([eigenvalue, 1.0, mean * mean], table.space)
     grown = Table(
         space=table.space,
-        eigenvalues=appended(table.eigenvalues, one[0]),
-        multiplicities=appended(table.multiplicities, one[1]),
-        energies=appended(table.energies, one[2]),
+        eigenvalues=table.eigenvalues.appended(eigenvalue),
+        multiplicities=table.multiplicities.appended(1.0),
+        energies=table.energies.appended(mean * mean),
         tail_trace=table.tail_trace,
         unlearnable_variance=table.unlearnable_variance,
         noise_variance=table.noise_variance,
