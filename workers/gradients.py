@@ -10,8 +10,13 @@ from api_schemas.prediction import PredictionRequest
 from theory.derivatives import inputs, kernels, learners
 from theory.derivatives.dual import Dual, Vector
 from theory.derivatives.equivalents import Equivalent, ModalEquivalent, Solved, Table
+from theory.derivatives.gradient_methods import FAR, Filter, at_rest, descent_filter, flow_filter, moments
 from theory.equivalents.modal import ModalEquivalent as PlainModal
-from theory.equivalents.point import Point
+from theory.equivalents.point import Continued, Point
+from theory.equivalents.point import Equivalent as PlainEquivalent
+from theory.equivalents.population import ABUNDANT, trace_of
+from theory.learners.filtered import Contours
+from theory.learners.gradient_methods import Problem, descent_contours, flow_contours
 from workers.answers import Answer, Built
 from workers.directions import Directions, directions_of
 from workers.inputs import inputs_of
@@ -56,7 +61,7 @@ def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gra
     if answer.status != "converged":
         return dict.fromkeys(directions.paths)
     with np.errstate(all="ignore"):
-        error = differentiate(request, built, directions)
+        error = differentiate(request, built, answer, directions)
     values = error.tangent[: len(directions.paths)].tolist()
     return {
         path: value + 0.0 if -np.inf < value < np.inf else None
@@ -167,10 +172,9 @@ FEATURES = {
 }
 
 
-def _ridge(request: PredictionRequest, built: Built, directions: Directions) -> Dual:
+def _ridge(request: PredictionRequest, built: Built, _: Answer, directions: Directions) -> Dual:
     learner: Any = request.model.learner
-    assert built.equivalent is not None
-    point = built.equivalent.solve(request.regime.n_samples, learner.penalty)
+    point = _plain(built).solve(request.regime.n_samples, learner.penalty)
     return learners.ridge(
         _equivalent(request, directions),
         point,
@@ -186,7 +190,58 @@ def _solved(built: Built, point: Point) -> Solved:
     return Solved(outer=point.outer_ridge, inner=(point.target_ridge,))
 
 
-LEARNERS: dict[tuple[str, str], Callable[[PredictionRequest, Built, Directions], Dual]] = {
-    ("ridge", "regression"): _ridge,
-    ("ridge", "eigenspectrum"): _ridge,
+def _solved_continued(found: Continued) -> Solved:
+    """Return the ridges at complex penalties."""
+    return Solved(outer=found.ridge, inner=tuple(share.ridge for share in found.shares))
+
+
+def _gradient_method(request: PredictionRequest, built: Built, answer: Answer, directions: Directions) -> Dual:
+    learner: Any = directions.model.learner
+    n_samples, equivalent = directions.regime.n_samples, _equivalent(request, directions)
+    plain, space = _plain(built), directions.space
+    problem = Problem.of(plain, n_samples.value, learner.penalty.value)
+    available = n_samples - float(plain.n_unpenalised)
+    share = available / n_samples
+    plan, changing = _filtered(problem, learner, answer, share)
+    if plan is None:
+        far = FAR * trace_of(plain)
+        time = getattr(learner, "time", None)
+        solved = _solved(built, plain.solve(ABUNDANT, far))
+        return at_rest(equivalent, solved, time=time, share=share, space=space) / share
+    found = moments(
+        equivalent,
+        _solved_continued,
+        problem,
+        plan,
+        changing,
+        available=available,
+        penalty=learner.penalty * n_samples / available,
+    )
+    return found.test_error / share
+
+
+def _filtered(problem: Problem, learner: Any, answer: Answer, share: Any) -> tuple[Contours | None, Filter | None]:
+    """Return the contours at the time asked for, and how the filter depends on it."""
+    if learner.kind == "gradient_flow":
+        plan = flow_contours(problem, learner.time.value)
+        settled = learner.time.value * problem.share >= problem.last_time
+        return plan, None if settled else flow_filter(learner.time * share)
+    assert answer.critical_step_size is not None
+    plan = descent_contours(
+        problem, learner.steps, step_size=learner.step_size.value, bound=answer.critical_step_size
+    )
+    settled = plan is not None and plan.time == problem.last_time
+    return plan, None if settled else descent_filter(learner.step_size * share, learner.steps)
+
+
+def _plain(built: Built) -> PlainEquivalent:
+    assert built.equivalent is not None
+    return built.equivalent
+
+
+NUMBERS = ("regression", "eigenspectrum")
+LEARNERS: dict[tuple[str, str], Callable[[PredictionRequest, Built, Answer, Directions], Dual]] = {
+    **{("ridge", regime): _ridge for regime in NUMBERS},
+    **{("gradient_flow", regime): _gradient_method for regime in NUMBERS},
+    **{("gradient_descent", regime): _gradient_method for regime in NUMBERS},
 }

@@ -27,6 +27,7 @@ class Reading(NamedTuple):
         label: ``T - kappa T'``.
         learned_twice: ``sum c f^2`` and the feature variance: ``learned - kappa T'``.
         mixed_per_ridge: T'.
+        learned_level: of classes; see :class:`theory.equivalents.mixture.ContinuedMixture`.
     """
 
     ridge: Dual
@@ -38,6 +39,7 @@ class Reading(NamedTuple):
     label: Any = None
     learned_twice: Any = None
     mixed_per_ridge: Any = None
+    learned_level: Any = None
 
 
 class Equivalent(Protocol):
