@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from api_schemas.prediction import PredictionRequest
-from theory.derivatives import inputs, kernels, learners
+from theory.activations import Activation, activation
+from theory.derivatives import inputs, kernels, layered, learners
 from theory.derivatives.dual import Dual, Vector
 from theory.derivatives.equivalents import Equivalent, ModalEquivalent, Solved, Table
 from theory.derivatives.gradient_methods import FAR, Filter, at_rest, descent_filter, flow_filter, moments
-from theory.equivalents.modal import ModalEquivalent as PlainModal
 from theory.equivalents.point import Continued, Point
 from theory.equivalents.point import Equivalent as PlainEquivalent
 from theory.equivalents.population import ABUNDANT, trace_of
@@ -163,11 +163,36 @@ def _kernel(features: Any, spectrum: inputs.Spectrum, energies: Vector, **target
     return kernels.kernel_features(spectrum, energies, linearised=linearised, **target)
 
 
+def _random_features(features: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
+    return layered.random_features(spectrum, energies, layers=_layers(features.layers), **target)
+
+
+def _layers(layers: list[Any]) -> list[layered.Layer]:
+    """Return the layers that a request names."""
+    return [
+        layered.Layer(
+            activation=_activation(layer.activation),
+            weight_variance=layer.weight_variance,
+            bias_variance=layer.bias_variance,
+            width=getattr(layer, "width", np.inf),
+            parameters=tuple(_fields(layer.activation).values()) if not isinstance(layer.activation, str) else (),
+        )
+        for layer in layers
+    ]
+
+
+def _activation(chosen: Any) -> Activation:
+    if isinstance(chosen, str):
+        return activation(chosen)
+    return activation(chosen.kind, **{name: value.value for name, value in _fields(chosen).items()})
+
+
 FEATURES = {
     "linear": _FeatureMap(_linear, lambda _, table: ModalEquivalent(table=table)),
     "random_projection": _FeatureMap(
         _projection, lambda features, table: ModalEquivalent(table=table, width=features.width)
     ),
+    "random_features": _FeatureMap(_random_features),
     "kernel": _FeatureMap(_kernel),
 }
 
@@ -186,7 +211,6 @@ def _ridge(request: PredictionRequest, built: Built, _: Answer, directions: Dire
 
 def _solved(built: Built, point: Point) -> Solved:
     """Return the ridges of a solved point."""
-    assert isinstance(built.equivalent, PlainModal)
     return Solved(outer=point.outer_ridge, inner=(point.target_ridge,))
 
 

@@ -86,6 +86,13 @@ class Table:
     noise_variance: Dual | float = 0.0
     n_unpenalised: int = 0
 
+    def without_derivatives_by(self, directions: npt.NDArray[np.bool_]) -> "Table":
+        """Return the table with derivatives that are not a number along some directions."""
+        if not np.any(directions):
+            return self
+        lost = self.unlearnable_variance + self.space.constant(0.0)
+        return replace(self, unlearnable_variance=Dual(lost.value, np.where(directions, np.nan, lost.tangent)))
+
     def sums(self, ridge: Dual) -> "Sums":
         """Return the functions of eigenvalue and ridge that are summed over the modes."""
         return Sums(self, ridge)
