@@ -8,10 +8,11 @@ import numpy as np
 
 from api_schemas.prediction import PredictionRequest
 from theory.activations import Activation, activation
-from theory.derivatives import inputs, kernels, layered, learners
+from theory.derivatives import blocks, inputs, kernels, layered, learners
 from theory.derivatives.dual import Dual, Vector
 from theory.derivatives.equivalents import Equivalent, ModalEquivalent, Solved, Table
 from theory.derivatives.gradient_methods import FAR, Filter, at_rest, descent_filter, flow_filter, moments
+from theory.equivalents.blocks import BlockEquivalent
 from theory.equivalents.point import Continued, Point
 from theory.equivalents.point import Equivalent as PlainEquivalent
 from theory.equivalents.population import ABUNDANT, trace_of
@@ -57,7 +58,7 @@ def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gra
     differentiate = LEARNERS.get((request.model.learner.kind, request.regime.kind))
     if differentiate is None or request.model.features.kind not in FEATURES:
         raise _unsupported(request)
-    directions = directions_of(request, n_unknowns=2)
+    directions = directions_of(request, n_unknowns=3)
     if answer.status != "converged":
         return dict.fromkeys(directions.paths)
     with np.errstate(all="ignore"):
@@ -187,12 +188,19 @@ def _activation(chosen: Any) -> Activation:
     return activation(chosen.kind, **{name: value.value for name, value in _fields(chosen).items()})
 
 
+def _random_fourier(features: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
+    return blocks.random_fourier(
+        spectrum, energies, frequencies=features.frequencies, length_scale=features.length_scale, **target
+    )
+
+
 FEATURES = {
     "linear": _FeatureMap(_linear, lambda _, table: ModalEquivalent(table=table)),
     "random_projection": _FeatureMap(
         _projection, lambda features, table: ModalEquivalent(table=table, width=features.width)
     ),
     "random_features": _FeatureMap(_random_features),
+    "random_fourier": _FeatureMap(_random_fourier),
     "kernel": _FeatureMap(_kernel),
 }
 
@@ -211,7 +219,9 @@ def _ridge(request: PredictionRequest, built: Built, _: Answer, directions: Dire
 
 def _solved(built: Built, point: Point) -> Solved:
     """Return the ridges of a solved point."""
-    return Solved(outer=point.outer_ridge, inner=(point.target_ridge,))
+    plain = _plain(built)
+    inner = plain.inner_ridges(point.outer_ridge) if isinstance(plain, BlockEquivalent) else (point.target_ridge,)
+    return Solved(outer=point.outer_ridge, inner=inner)
 
 
 def _solved_continued(found: Continued) -> Solved:
