@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from api_schemas.features import KernelFeatures
 from api_schemas.prediction import PredictionRequest
 from theory.activations import Activation, activation
 from theory.derivatives import blocks, inputs, kernels, layered, learners
 from theory.derivatives.dual import Dual, Vector
 from theory.derivatives.equivalents import Equivalent, ModalEquivalent, Solved, Table
 from theory.derivatives.gradient_methods import FAR, Filter, at_rest, descent_filter, flow_filter, moments
+from theory.derivatives.sphere import sphere
 from theory.equivalents.blocks import BlockEquivalent
 from theory.equivalents.point import Continued, Point
 from theory.equivalents.point import Equivalent as PlainEquivalent
@@ -21,6 +23,7 @@ from theory.learners.gradient_methods import Problem, descent_contours, flow_con
 from workers.answers import Answer, Built
 from workers.directions import Directions, directions_of
 from workers.inputs import inputs_of
+from workers.features import kernel_of
 from workers.refusals import Unsupported
 
 Gradient = dict[str, float | None]
@@ -39,6 +42,11 @@ KERNELS: dict[str, Callable[..., kernels.LinearCoefficients]] = {
     "laplace": kernels.laplace,
     "exponential": kernels.exponential,
 }
+WIDE: dict[str, Callable[..., kernels.LinearCoefficients]] = {
+    "ck": kernels.conjugate,
+    "ntk": kernels.neural_tangent,
+}
+"""Kernels of networks of infinite width."""
 
 
 def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gradient:
@@ -104,11 +112,13 @@ def _spectrum(request: PredictionRequest, directions: Directions) -> tuple[input
     return spectrum, energies
 
 
-def _equivalent(request: PredictionRequest, directions: Directions) -> Equivalent:
+def _equivalent(request: PredictionRequest, built: Built, directions: Directions) -> Equivalent:
     """Return the equivalent of a request's features on labels that are numbers."""
     regime, model = directions.regime, directions.model
     if regime.kind == "eigenspectrum":
         return FEATURES[model.features.kind].of_modes(model.features, _listed(directions))
+    if regime.kind == "sphere":
+        return _on_sphere(request, built, directions)
     spectrum, energies = _spectrum(request, directions)
     return FEATURES[model.features.kind].of_inputs(
         model.features,
@@ -118,6 +128,27 @@ def _equivalent(request: PredictionRequest, directions: Directions) -> Equivalen
         nonlinear_variance=regime.target.nonlinear_variance,
         mean=regime.target.mean,
         fit_intercept=model.fit_intercept,
+    )
+
+
+def _on_sphere(request: PredictionRequest, built: Built, directions: Directions) -> Equivalent:
+    """Return the equivalent of a kernel on the sphere."""
+    regime, kernel, features = directions.regime, directions.model.features.kernel, request.model.features
+    if kernel.kind in WIDE:
+        raise Unsupported(
+            "/include",
+            f"'gradient' is not available for kernel.kind = '{kernel.kind}' with regime.kind = 'sphere' yet; leave it out",
+        )
+    [parameter] = (value for value in _fields(kernel).values() if isinstance(value, Dual))
+    assert isinstance(features, KernelFeatures)
+    return sphere(
+        directions.space,
+        _plain(built).tables[0],
+        regime.degree_energies,
+        kernel=kernel_of(features.kernel),
+        parameter=parameter,
+        dimension=int(regime.n_features),
+        noise_variance=regime.noise_variance,
     )
 
 
@@ -160,7 +191,10 @@ def _projection(features: Any, spectrum: inputs.Spectrum, energies: Vector, **ta
 
 def _kernel(features: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
     kernel = features.kernel
-    linearised = partial(KERNELS[kernel.kind], **_fields(kernel))
+    if kernel.kind in WIDE:
+        linearised = partial(WIDE[kernel.kind], layers=_layers(kernel.layers))
+    else:
+        linearised = partial(KERNELS[kernel.kind], **_fields(kernel))
     return kernels.kernel_features(spectrum, energies, linearised=linearised, **target)
 
 
@@ -209,7 +243,7 @@ def _ridge(request: PredictionRequest, built: Built, _: Answer, directions: Dire
     learner: Any = request.model.learner
     point = _plain(built).solve(request.regime.n_samples, learner.penalty)
     return learners.ridge(
-        _equivalent(request, directions),
+        _equivalent(request, built, directions),
         point,
         _solved(built, point),
         n_samples=directions.regime.n_samples,
@@ -231,7 +265,7 @@ def _solved_continued(found: Continued) -> Solved:
 
 def _gradient_method(request: PredictionRequest, built: Built, answer: Answer, directions: Directions) -> Dual:
     learner: Any = directions.model.learner
-    n_samples, equivalent = directions.regime.n_samples, _equivalent(request, directions)
+    n_samples, equivalent = directions.regime.n_samples, _equivalent(request, built, directions)
     plain, space = _plain(built), directions.space
     problem = Problem.of(plain, n_samples.value, learner.penalty.value)
     available = n_samples - float(plain.n_unpenalised)
@@ -273,9 +307,8 @@ def _plain(built: Built) -> PlainEquivalent:
     return built.equivalent
 
 
-NUMBERS = ("regression", "eigenspectrum")
 LEARNERS: dict[tuple[str, str], Callable[[PredictionRequest, Built, Answer, Directions], Dual]] = {
-    **{("ridge", regime): _ridge for regime in NUMBERS},
-    **{("gradient_flow", regime): _gradient_method for regime in NUMBERS},
-    **{("gradient_descent", regime): _gradient_method for regime in NUMBERS},
+    **{("ridge", regime): _ridge for regime in ("regression", "eigenspectrum", "sphere")},
+    **{("gradient_flow", regime): _gradient_method for regime in ("regression", "eigenspectrum", "sphere")},
+    **{("gradient_descent", regime): _gradient_method for regime in ("regression", "eigenspectrum", "sphere")},
 }

@@ -1,5 +1,6 @@
 """Kernels in the linear regime with derivatives; see :mod:`theory.equivalents.kernels`."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.special import binom, gammainc
 from theory.derivatives.dual import Dual, Vector, chained, exp, sqrt
 from theory.derivatives.equivalents import ModalEquivalent, Table
 from theory.derivatives.inputs import Spectrum, linear_table
+from theory.derivatives.statistics import Layer, Statistics, statistics
 
 
 class LinearCoefficients(NamedTuple):
@@ -51,6 +53,67 @@ def laplace(input_variance: Dual, squared_share: Dual, *, length_scale: Any) -> 
     kept = float(np.exp(-r.value))
     tail = chained(r, float(-np.expm1(-r.value) - 0.5 * r.value * kept), 0.5 * kept * (1.0 + r.value))
     return LinearCoefficients(constant, constant / (length_scale * distance), tail)
+
+
+def conjugate(
+    input_variance: Dual,
+    squared_share: Dual,  # noqa: ARG001 - one signature
+    *,
+    layers: Sequence[Layer],
+) -> LinearCoefficients:
+    """See :class:`theory.equivalents.wide_networks.ConjugateKernel`."""
+    slope, rest = _nothing(input_variance)
+    found = statistics(layers, input_variance)
+    for one in found:
+        slope, rest = _activated(one, slope, rest)
+    return LinearCoefficients(found[-1].number(found[-1].rates.mean), slope, rest)
+
+
+def neural_tangent(
+    input_variance: Dual,
+    squared_share: Dual,  # noqa: ARG001 - one signature
+    *,
+    layers: Sequence[Layer],
+) -> LinearCoefficients:
+    """See :class:`theory.equivalents.wide_networks.NeuralTangentKernel`."""
+    first, found = layers[0], statistics(layers, input_variance)
+    slope, rest = _nothing(input_variance)
+    shared, linear = first.bias_variance, first.weight_variance
+    tail: Any = 0.0 * input_variance
+    total = found[0].variance
+    for position, one in enumerate(found):
+        square, mean, own_slope, curvature, square_slope = (
+            one.number(rates)
+            for rates in (
+                one.rates.square,
+                one.rates.mean,
+                one.rates.slope,
+                one.rates.curvature,
+                one.rates.square_slope,
+            )
+        )
+        pre_slope = one.layer.weight_variance * slope
+        slope, rest = _activated(one, slope, rest)
+        above = layers[min(position + 1, len(layers) - 1)]
+        weight = above.weight_variance
+        bent = shared * pre_slope * curvature
+        tail = weight * (rest + tail * own_slope + total * (square_slope - own_slope) - bent * input_variance)
+        linear = weight * (slope + linear * own_slope + bent)
+        shared = weight * mean + above.bias_variance + weight * shared * own_slope
+        total = weight * square + above.bias_variance + weight * total * square_slope
+    # A kernel of linear layers has no tail but rounding.
+    return LinearCoefficients(shared, linear, tail if tail.value > 0.0 else 0.0)
+
+
+def _nothing(like: Dual) -> tuple[Any, Any]:
+    """The slope and the rest of inputs: 1 and 0."""
+    return 1.0 + 0.0 * like, 0.0 * like
+
+
+def _activated(one: Statistics, slope: Dual, rest: Dual) -> tuple[Dual, Dual]:
+    """See :func:`theory.equivalents.wide_networks._activated`."""
+    kept = one.number(one.rates.slope) * one.layer.weight_variance
+    return kept * slope, one.number(one.rates.mean_nonlinear) + kept * rest
 
 
 def kernel_features(
