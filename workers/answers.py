@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from theory import Equivalent, Spectrum
+from theory.classification.convex import ClassificationPrediction
 from theory.classification.gradient import MixtureRates, TeacherRates
 from theory.classification.labels import MixtureLabels
 from theory.classification.teacher import TeacherLabels
@@ -49,6 +50,7 @@ class Answer:
         critical_step_size: from which the learner's steps diverge.
         intercept_noise: variance of a fitted constant over training sets, relative to that of the scores of a class.
         network: overlaps of hidden units, by the names of the wire.
+        classifier, outer_ridge: the solution of a convex loss, and of any fixed point: where derivatives start from.
         separability: of the classes; see :class:`theory.classification.separability.Separability`.
     """
 
@@ -72,6 +74,8 @@ class Answer:
     separability: Any = None
     intercept_noise: float = 0.0
     network: dict[str, Any] | None = None
+    classifier: ClassificationPrediction | None = None
+    outer_ridge: float | None = None
 
     @classmethod
     def of(cls, found: Any, **more: Any) -> "Answer":

@@ -1,52 +1,32 @@
 """From a request and its solution to the exact derivatives of ``test_error`` by everything continuous in it."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from api_schemas.features import KernelFeatures
 from api_schemas.prediction import PredictionRequest
-from theory.activations import Activation, activation
-from theory.derivatives import blocks, inputs, kernels, layered, learners
-from theory.derivatives.dual import Dual, Vector
-from theory.derivatives.equivalents import Equivalent, ModalEquivalent, Solved, Table
+from theory.classification.losses import HardMargin, Hinge, Logistic, Loss
+from theory.derivatives import classification, learners
+from theory.derivatives.dual import Dual
+from theory.derivatives.equivalents import Solved
 from theory.derivatives.gradient_methods import FAR, Filter, at_rest, descent_filter, flow_filter, moments
-from theory.derivatives.sphere import sphere
+from theory.derivatives.mixture import MixtureEquivalent
 from theory.equivalents.blocks import BlockEquivalent
 from theory.equivalents.point import Continued, Point
 from theory.equivalents.point import Equivalent as PlainEquivalent
-from theory.equivalents.population import ABUNDANT, trace_of
-from theory.learners.filtered import Contours
-from theory.learners.gradient_methods import Problem, descent_contours, flow_contours
-from workers.answers import Answer, Built
+from theory.equivalents.population import ABUNDANT, EquivalentPopulation, trace_of
+from theory.learners.filtered import Contours, of_flow
+from theory.learners.gradient_methods import EARLY, Problem, descent_contours, flow_contours
+from workers.answers import Answer, Built, Classes
+from workers.differentiable import FEATURES, energies_of, equivalent_of, features_of, mean_energies_of, spectrum_of
 from workers.directions import Directions, directions_of
-from workers.inputs import inputs_of
-from workers.features import kernel_of
+from workers.learners import FOR_EVER
 from workers.refusals import Unsupported
 
 Gradient = dict[str, float | None]
-
-COVARIANCES: dict[str, Callable[..., inputs.Spectrum]] = {
-    "isotropic": inputs.isotropic,
-    "discrete": inputs.discrete,
-    "power_law": inputs.power_law,
-    "spiked": inputs.spiked,
-    "ar1": inputs.ar1,
-    "explicit": inputs.explicit,
-}
-KERNELS: dict[str, Callable[..., kernels.LinearCoefficients]] = {
-    "rbf": kernels.rbf,
-    "polynomial": kernels.polynomial,
-    "laplace": kernels.laplace,
-    "exponential": kernels.exponential,
-}
-WIDE: dict[str, Callable[..., kernels.LinearCoefficients]] = {
-    "ck": kernels.conjugate,
-    "ntk": kernels.neural_tangent,
-}
-"""Kernels of networks of infinite width."""
+N_UNKNOWNS = 6
+"""Ridge and conjugates of a loss, and two ridges of features: no more are eliminated together."""
 
 
 def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gradient:
@@ -66,7 +46,7 @@ def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gra
     differentiate = LEARNERS.get((request.model.learner.kind, request.regime.kind))
     if differentiate is None or request.model.features.kind not in FEATURES:
         raise _unsupported(request)
-    directions = directions_of(request, n_unknowns=3)
+    directions = directions_of(request, n_unknowns=N_UNKNOWNS)
     if answer.status != "converged":
         return dict.fromkeys(directions.paths)
     with np.errstate(all="ignore"):
@@ -87,195 +67,41 @@ def _unsupported(request: PredictionRequest) -> Unsupported:
     )
 
 
-def _fields(part: Any) -> dict[str, Any]:
-    return {name: value for name, value in part.__dict__.items() if name != "kind"}
-
-
-def _spectrum(request: PredictionRequest, directions: Directions) -> tuple[inputs.Spectrum, Vector]:
-    """Return the spectrum of the inputs and the energies of the target's linear part."""
-    regime: Any = directions.regime
-    plain, _ = inputs_of(request.regime)  # type: ignore[arg-type]
-    covariance, target = regime.covariance, regime.target
-    spectrum = COVARIANCES[covariance.kind](directions.space, plain, regime.n_features, **_fields(covariance))
-    alignment = target.alignment
-    if alignment.kind == "isotropic":
-        energies = inputs.isotropic_target(spectrum, signal_variance=target.signal_variance)
-    elif alignment.kind == "source":
-        energies = inputs.source(
-            spectrum,
-            signal_variance=target.signal_variance,
-            exponent=alignment.exponent,
-            covariance_exponent=covariance.exponent,
-        )
-    else:
-        energies = inputs.energies(spectrum, signal_variance=target.signal_variance, values=alignment.values)
-    return spectrum, energies
-
-
-def _equivalent(request: PredictionRequest, built: Built, directions: Directions) -> Equivalent:
-    """Return the equivalent of a request's features on labels that are numbers."""
-    regime, model = directions.regime, directions.model
-    if regime.kind == "eigenspectrum":
-        return FEATURES[model.features.kind].of_modes(model.features, _listed(directions))
-    if regime.kind == "sphere":
-        return _on_sphere(request, built, directions)
-    spectrum, energies = _spectrum(request, directions)
-    return FEATURES[model.features.kind].of_inputs(
-        model.features,
-        spectrum,
-        energies,
-        noise_variance=regime.noise_variance,
-        nonlinear_variance=regime.target.nonlinear_variance,
-        mean=regime.target.mean,
-        fit_intercept=model.fit_intercept,
-    )
-
-
-def _on_sphere(request: PredictionRequest, built: Built, directions: Directions) -> Equivalent:
-    """Return the equivalent of a kernel on the sphere."""
-    regime, kernel, features = directions.regime, directions.model.features.kernel, request.model.features
-    if kernel.kind in WIDE:
-        raise Unsupported(
-            "/include",
-            f"'gradient' is not available for kernel.kind = '{kernel.kind}' with regime.kind = 'sphere' yet; leave it out",
-        )
-    [parameter] = (value for value in _fields(kernel).values() if isinstance(value, Dual))
-    assert isinstance(features, KernelFeatures)
-    return sphere(
-        directions.space,
-        _plain(built).tables[0],
-        regime.degree_energies,
-        kernel=kernel_of(features.kernel),
-        parameter=parameter,
-        dimension=int(regime.n_features),
-        noise_variance=regime.noise_variance,
-    )
-
-
-def _listed(directions: Directions) -> Table:
-    """Return the mode table that a regime lists."""
-    regime, space = directions.regime, directions.space
-    multiplicities = regime.multiplicities
-    return Table(
-        space=space,
-        eigenvalues=regime.eigenvalues,
-        multiplicities=space.constants(np.ones(regime.eigenvalues.value.size))
-        if multiplicities is None
-        else multiplicities,
-        energies=regime.energies,
-        tail_trace=regime.tail_trace,
-        noise_variance=regime.noise_variance,
-        n_unpenalised=int(directions.model.fit_intercept),
-    )
-
-
-class _FeatureMap:
-    """How features of a kind are built, on inputs and on modes."""
-
-    def __init__(self, of_inputs: Callable[..., Equivalent], of_modes: Callable[..., Equivalent] | None = None) -> None:
-        self.of_inputs, self._of_modes = of_inputs, of_modes
-
-    def of_modes(self, features: Any, table: Table) -> Equivalent:
-        """Return the equivalent of features of modes."""
-        assert self._of_modes is not None
-        return self._of_modes(features, table)
-
-
-def _linear(_: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
-    return ModalEquivalent(table=inputs.linear_table(spectrum, energies, **target))
-
-
-def _projection(features: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
-    return ModalEquivalent(table=inputs.linear_table(spectrum, energies, **target), width=features.width)
-
-
-def _kernel(features: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
-    kernel = features.kernel
-    if kernel.kind in WIDE:
-        linearised = partial(WIDE[kernel.kind], layers=_layers(kernel.layers))
-    else:
-        linearised = partial(KERNELS[kernel.kind], **_fields(kernel))
-    return kernels.kernel_features(spectrum, energies, linearised=linearised, **target)
-
-
-def _random_features(features: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
-    return layered.random_features(spectrum, energies, layers=_layers(features.layers), **target)
-
-
-def _layers(layers: list[Any]) -> list[layered.Layer]:
-    """Return the layers that a request names."""
-    return [
-        layered.Layer(
-            activation=_activation(layer.activation),
-            weight_variance=layer.weight_variance,
-            bias_variance=layer.bias_variance,
-            width=getattr(layer, "width", np.inf),
-            parameters=tuple(_fields(layer.activation).values()) if not isinstance(layer.activation, str) else (),
-        )
-        for layer in layers
-    ]
-
-
-def _activation(chosen: Any) -> Activation:
-    if isinstance(chosen, str):
-        return activation(chosen)
-    return activation(chosen.kind, **{name: value.value for name, value in _fields(chosen).items()})
-
-
-def _random_fourier(features: Any, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
-    return blocks.random_fourier(
-        spectrum, energies, frequencies=features.frequencies, length_scale=features.length_scale, **target
-    )
-
-
-FEATURES = {
-    "linear": _FeatureMap(_linear, lambda _, table: ModalEquivalent(table=table)),
-    "random_projection": _FeatureMap(
-        _projection, lambda features, table: ModalEquivalent(table=table, width=features.width)
-    ),
-    "random_features": _FeatureMap(_random_features),
-    "random_fourier": _FeatureMap(_random_fourier),
-    "kernel": _FeatureMap(_kernel),
-}
-
-
 def _ridge(request: PredictionRequest, built: Built, _: Answer, directions: Directions) -> Dual:
     learner: Any = request.model.learner
-    point = _plain(built).solve(request.regime.n_samples, learner.penalty)
+    plain = _plain(built)
+    point = plain.solve(request.regime.n_samples, learner.penalty)
     return learners.ridge(
-        _equivalent(request, built, directions),
+        equivalent_of(request, built, directions),
         point,
-        _solved(built, point),
+        _solved(plain, point),
         n_samples=directions.regime.n_samples,
         penalty=directions.model.learner.penalty,
     )
 
 
-def _solved(built: Built, point: Point) -> Solved:
-    """Return the ridges of a solved point."""
-    plain = _plain(built)
-    inner = plain.inner_ridges(point.outer_ridge) if isinstance(plain, BlockEquivalent) else (point.target_ridge,)
-    return Solved(outer=point.outer_ridge, inner=inner)
-
-
-def _solved_continued(found: Continued) -> Solved:
-    """Return the ridges at complex penalties."""
-    return Solved(outer=found.ridge, inner=tuple(share.ridge for share in found.shares))
-
-
 def _gradient_method(request: PredictionRequest, built: Built, answer: Answer, directions: Directions) -> Dual:
+    """Gradient flow and descent, on numbers and on classes."""
     learner: Any = directions.model.learner
-    n_samples, equivalent = directions.regime.n_samples, _equivalent(request, built, directions)
-    plain, space = _plain(built), directions.space
-    problem = Problem.of(plain, n_samples.value, learner.penalty.value)
+    equivalent: Any = equivalent_of(request, built, directions) if built.classes is None else None
+    if built.classes is not None:
+        equivalent = _labels_as_numbers(request, built, directions)
+    plain, n_samples = _plain(built), directions.regime.n_samples
+    penalty = learner.penalty
+    problem = Problem.of(plain, n_samples.value, penalty.value)
     available = n_samples - float(plain.n_unpenalised)
     share = available / n_samples
     plan, changing = _filtered(problem, learner, answer, share)
+    if plan is None and built.classes is not None:
+        return _undecided(request, built.classes, directions)
     if plan is None:
         far = FAR * trace_of(plain)
+        solved = _solved(plain, plain.solve(ABUNDANT, far))
         time = getattr(learner, "time", None)
-        solved = _solved(built, plain.solve(ABUNDANT, far))
-        return at_rest(equivalent, solved, time=time, share=share, space=space) / share
+        return at_rest(equivalent, solved, time=time, share=share, space=directions.space) / share
+    if built.classes is not None and plan.time < (early := EARLY / problem.mean_eigenvalue):
+        # Until then scores grow in proportion, and their signs stay.
+        plan, changing = of_flow(early), None
     found = moments(
         equivalent,
         _solved_continued,
@@ -283,13 +109,26 @@ def _gradient_method(request: PredictionRequest, built: Built, answer: Answer, d
         plan,
         changing,
         available=available,
-        penalty=learner.penalty * n_samples / available,
+        penalty=penalty * n_samples / available,
     )
-    return found.test_error / share
+    if built.classes is None:
+        return found.test_error / share
+    rates: Any = built.classes.rates
+    if request.regime.kind == "mixture":
+        return classification.rates_of_mixture(
+            found,
+            positive_fraction=directions.regime.positive_fraction,
+            fit_intercept=rates.fit_intercept,
+            has_constant=rates.has_constant,
+        )
+    teacher = _teacher(built.classes, directions)
+    return teacher.misclassification(found.score_mean / teacher.pull(), found.score_square)
 
 
 def _filtered(problem: Problem, learner: Any, answer: Answer, share: Any) -> tuple[Contours | None, Filter | None]:
     """Return the contours at the time asked for, and how the filter depends on it."""
+    if learner.kind == "ridge":
+        return flow_contours(problem, FOR_EVER), None
     if learner.kind == "gradient_flow":
         plan = flow_contours(problem, learner.time.value)
         settled = learner.time.value * problem.share >= problem.last_time
@@ -302,13 +141,178 @@ def _filtered(problem: Problem, learner: Any, answer: Answer, share: Any) -> tup
     return plan, None if settled else descent_filter(learner.step_size * share, learner.steps)
 
 
+def _undecided(request: PredictionRequest, classes: Classes, directions: Directions) -> Dual:
+    """Before the first step all scores are the fitted constant; with the first step of a flow the error jumps."""
+    space, tangent = directions.space, np.zeros(directions.space.size)
+    if request.regime.kind == "mixture" and classes.rates.mean_label != 0.0 and request.model.fit_intercept:
+        fraction = directions.regime.positive_fraction
+        tangent = fraction.tangent * (1.0 if fraction.value < 0.5 else -1.0)
+    elif request.regime.kind == "mixture" and request.model.fit_intercept:
+        tangent = np.where(directions.regime.positive_fraction.tangent != 0.0, np.nan, 0.0)
+    time = getattr(directions.model.learner, "time", None)
+    if time is not None:
+        tangent = np.where(time.tangent != 0.0, np.nan, tangent)
+    return Dual(0.0, tangent[: space.size])
+
+
+def _base(request: PredictionRequest, built: Built, directions: Directions) -> Any:
+    """Return the features, coupled to a class mean or to the latent."""
+    spectrum = spectrum_of(request, directions)
+    if request.regime.kind == "mixture":
+        base = features_of(directions, spectrum, mean_energies_of(spectrum, directions), fit_intercept=False)
+        return base.without_constant() if request.model.fit_intercept else base
+    return features_of(directions, spectrum, energies_of(spectrum, directions), fit_intercept=False)
+
+
+def _labels_as_numbers(request: PredictionRequest, built: Built, directions: Directions) -> Any:
+    """Return the equivalent that square loss on classes sees."""
+    assert built.classes is not None
+    if request.regime.kind == "mixture":
+        rates: Any = built.classes.rates
+        fraction = directions.regime.positive_fraction
+        plain: Any = built.equivalent
+        base = _base(request, built, directions)
+        has_level = plain.level != 0.0
+        return MixtureEquivalent(
+            base=base,
+            label_variance=4.0 * fraction * (1.0 - fraction) if rates.fit_intercept else 1.0,
+            level=2.0 * fraction - 1.0 if has_level else None,
+            constant=_constant(base) if has_level else None,
+        )
+    spectrum = spectrum_of(request, directions)
+    pull = _teacher(built.classes, directions).pull()
+    explained = pull * pull
+    noise = 1.0 - explained * directions.regime.target.signal_variance
+    return features_of(
+        directions,
+        spectrum,
+        energies_of(spectrum, directions) * explained,
+        noise_variance=noise if noise.value > 0.0 else 0.0,
+        fit_intercept=False,
+    )
+
+
+def _constant(base: Any) -> Dual:
+    """Return the eigenvalue of the constant that features form."""
+    if isinstance(base.constant, Dual):
+        return base.constant
+    table = base.families[-1] if hasattr(base, "families") else base.table
+    found: Dual = table.eigenvalues.entry(base.constant)
+    return found
+
+
+def _teacher(classes: Classes, directions: Directions) -> classification.Teacher:
+    labels: Any = classes.labels
+    variance, noise = directions.regime.target.signal_variance, directions.regime.noise_variance
+    if labels.link == "sign" and variance.value + noise.value == 0.0:
+        variance = variance * 0.0 + 1.0
+        noise = 0.0
+    return classification.Teacher(labels, variance + noise if labels.link == "sign" else variance)
+
+
+def _labels(request: PredictionRequest, classes: Classes, directions: Directions) -> Any:
+    if request.regime.kind == "mixture":
+        return classification.Mixture(classes.labels, directions.regime.positive_fraction)  # type: ignore[arg-type]
+    return _teacher(classes, directions)
+
+
+def _ridge_of_classes(request: PredictionRequest, built: Built, answer: Answer, directions: Directions) -> Dual:
+    assert built.classes is not None
+    if answer.classifier is None:
+        return _gradient_method(request, built, answer, directions)
+    return classification.least_squares(
+        _base(request, built, directions),
+        _solved_population(built.classes, answer),
+        _labels(request, built.classes, directions),
+        n_samples=directions.regime.n_samples,
+        penalty=directions.model.learner.penalty,
+    )
+
+
+def _classifier(request: PredictionRequest, built: Built, answer: Answer, directions: Directions) -> Dual:
+    classes, solution = built.classes, answer.classifier
+    assert classes is not None and solution is not None
+    penalty: Dual = directions.model.learner.penalty
+    trace = float(classes.population.trace)
+    loss: Loss = Logistic() if request.model.learner.kind == "logistic" else Hinge()
+    if solution.score_variance == 0.0:
+        # Always the larger class.
+        fraction = directions.regime.positive_fraction
+        return Dual(solution.test_error, fraction.tangent * (1.0 if fraction.value < 0.5 else -1.0))
+    if np.isinf(solution.proximal):
+        # The largest margin, which small penalties only approach beyond all orders.
+        loss, penalty = HardMargin(), directions.space.constant(trace)
+    solved = _solved_population(classes, answer)
+    if isinstance(loss, HardMargin):
+        solution = _proximal_of(classes, solution, float(request.regime.n_samples), penalty.value)
+    return classification.convex(
+        _base(request, built, directions),
+        solved,
+        _labels(request, classes, directions),
+        loss,
+        solution,
+        n_samples=directions.regime.n_samples,
+        penalty=penalty,
+    )
+
+
+def _proximal_of(classes: Classes, solution: Any, n_samples: float, penalty: float) -> Any:
+    """Return the solution with the proximal parameter that a hard margin has at a penalty."""
+    curvature = penalty / solution.outer_ridge
+    return solution.__class__(
+        **{**solution.__dict__, "proximal": classes.population.traces(solution.outer_ridge).df1 / (n_samples * curvature)}
+    )
+
+
+def _discriminant(request: PredictionRequest, built: Built, answer: Answer, directions: Directions) -> Dual:
+    assert built.classes is not None
+    regime = directions.regime
+    return classification.discriminant(
+        _base(request, built, directions),
+        _solved_population(built.classes, answer),
+        n_samples=regime.n_samples,
+        positive_fraction=regime.positive_fraction,
+        penalty=directions.model.learner.penalty,
+    )
+
+
+def _solved(plain: PlainEquivalent, point: Point) -> Solved:
+    """Return the ridges of a solved point."""
+    inner = plain.inner_ridges(point.outer_ridge) if isinstance(plain, BlockEquivalent) else (point.target_ridge,)
+    return Solved(outer=point.outer_ridge, inner=inner)
+
+
+def _solved_continued(found: Continued) -> Solved:
+    """Return the ridges at complex penalties."""
+    own: tuple[Any, ...] = getattr(found, "inner", ())
+    return Solved(outer=found.ridge, inner=own or tuple(share.ridge for share in found.shares))
+
+
+def _solved_population(classes: Classes, answer: Answer) -> Solved:
+    """Return the ridges at the one that acts on the population."""
+    ridge, population = float(answer.outer_ridge or 0.0), classes.population
+    if not isinstance(population, EquivalentPopulation):
+        return Solved(outer=ridge, inner=(ridge,))
+    plain = population.equivalent
+    found = _solved(plain, plain.solve(ABUNDANT, ridge))
+    return Solved(outer=ridge, inner=found.inner)
+
+
 def _plain(built: Built) -> PlainEquivalent:
     assert built.equivalent is not None
     return built.equivalent
 
 
-LEARNERS: dict[tuple[str, str], Callable[[PredictionRequest, Built, Answer, Directions], Dual]] = {
-    **{("ridge", regime): _ridge for regime in ("regression", "eigenspectrum", "sphere")},
-    **{("gradient_flow", regime): _gradient_method for regime in ("regression", "eigenspectrum", "sphere")},
-    **{("gradient_descent", regime): _gradient_method for regime in ("regression", "eigenspectrum", "sphere")},
+NUMBERS = ("regression", "eigenspectrum", "sphere")
+CLASSES = ("mixture", "teacher_classification")
+Differentiate = Callable[[PredictionRequest, Built, Answer, Directions], Dual]
+LEARNERS: dict[tuple[str, str], Differentiate] = {
+    **{("ridge", regime): _ridge for regime in NUMBERS},
+    **{("ridge", regime): _ridge_of_classes for regime in CLASSES},
+    **{("gradient_flow", regime): _gradient_method for regime in (*NUMBERS, *CLASSES)},
+    **{("gradient_descent", regime): _gradient_method for regime in (*NUMBERS, *CLASSES)},
+    **{("logistic", regime): _classifier for regime in CLASSES},
+    **{("hinge", regime): _classifier for regime in CLASSES},
+    ("lda", "mixture"): _discriminant,
 }
+"""How errors of a learner are differentiated, by the kind of labels."""

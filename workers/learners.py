@@ -132,6 +132,7 @@ def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
     return Answer.of(
         found,
         ridge=found.outer_ridge,
+        classifier=found,
         intercept_noise=_intercept_noise(classes, found, n_samples),
         separability=None
         if isinstance(loss, Square)

@@ -45,7 +45,7 @@ class BlockEquivalent:
         outer = self.space.along(solved.outer, self.space.n_parameters)
         whole: Any = sum(self.widths)
         parts = [
-            _family(table, width, whole, outer, ridge, self.space.n_parameters + 1 + place, rates=rates)
+            _family(table, width, whole, outer, ridge, self.space.size - 1 - place, rates=rates)
             for place, (table, width, ridge) in enumerate(zip(self.families, self.widths, solved.inner, strict=True))
         ]
         sums: list[Any] = [None] * len(Reading._fields)

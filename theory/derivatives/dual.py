@@ -251,6 +251,16 @@ def powers(logarithms: Array, exponent: Any, values: Array | None = None) -> Vec
     return Vector(values, (logarithms * values)[None, :], exponent.tangent[None, :])
 
 
+def eliminated_together(quantity: Dual, equations: Sequence[Dual], directions: Sequence[int]) -> Dual:
+    """Do what :func:`eliminated` does, for as many equations as unknowns that share them; scalars only."""
+    places = list(directions)
+    rows = np.array([equation.tangent for equation in equations])
+    weights = np.linalg.solve(rows[:, places].T, quantity.tangent[places])
+    tangent = quantity.tangent - weights @ rows
+    tangent[places] = 0.0
+    return Dual(quantity.value, tangent)
+
+
 class Space:
     """The directions: parameters first, then unknowns of fixed points.
 

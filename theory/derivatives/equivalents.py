@@ -183,7 +183,7 @@ class ModalEquivalent:
         """See :class:`Equivalent`."""
         table, space = self.table, self.table.space
         finite = bool(np.isfinite(value_of(self.width)))
-        direction = space.n_parameters + int(finite)
+        direction = space.size - 1 if finite else space.n_parameters
         inner = space.along(solved.inner[0], direction)
         sums = table.sums(inner)
         tail = table.tail_trace / inner if value_of(table.tail_trace) else 0.0

@@ -169,6 +169,13 @@ def normalised(proportions: Vector, signal_variance: Any) -> Vector:
     return proportions * (signal_variance / whole)
 
 
+def mean_energies(spectrum: Spectrum, squares: Vector) -> Vector:
+    """See :func:`theory.equivalents.mixture.mean_energies`."""
+    placed = squares.value > 0.0
+    safe = spectrum.eigenvalues.with_value(np.where(placed, spectrum.eigenvalues.value, 1.0))
+    return squares / safe * placed.astype(float)
+
+
 def linear_table(
     spectrum: Spectrum,
     energies_: Vector,

@@ -235,7 +235,7 @@ class LayeredEquivalent:
         inner_value, outer_value = np.atleast_1d(solved.inner[0]) * self.inner_unit, np.atleast_1d(solved.outer)
         scale = table.multiplicities.dot(table.eigenvalues) / table.multiplicities.total()
         inner_value = np.where(inner_value == 0.0,  LIMIT * scale.value, inner_value)
-        direction = space.n_parameters + 1
+        direction = space.size - 1
         inner = space.along(inner_value, direction)
         sums = table.sums(inner)
         link = _Link(
