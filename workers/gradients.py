@@ -1,6 +1,7 @@
 """From a request and its solution to the exact derivatives of ``test_error`` by everything continuous in it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,15 @@ import numpy as np
 from api_schemas.prediction import PredictionRequest
 from theory.classification.losses import HardMargin, Hinge, Logistic, Loss
 from theory.derivatives import classification, learners
-from theory.derivatives.dual import Dual
-from theory.derivatives.equivalents import Solved
+from theory.derivatives.dual import Dual, value_of
+from theory.derivatives.equivalents import ModalEquivalent, Solved
 from theory.derivatives.gradient_methods import FAR, Filter, at_rest, descent_filter, flow_filter, moments
 from theory.derivatives.mixture import MixtureEquivalent
 from theory.equivalents.blocks import BlockEquivalent
 from theory.equivalents.point import Continued, Point
 from theory.equivalents.point import Equivalent as PlainEquivalent
 from theory.equivalents.population import ABUNDANT, EquivalentPopulation, trace_of
+from theory.equivalents.population import FAR as FAR_RIDGE
 from theory.learners.filtered import Contours, of_flow
 from theory.learners.gradient_methods import EARLY, Problem, descent_contours, flow_contours
 from workers.answers import Answer, Built, Classes
@@ -123,6 +125,23 @@ def _gradient_method(request: PredictionRequest, built: Built, answer: Answer, d
         )
     teacher = _teacher(built.classes, directions)
     return teacher.misclassification(found.score_mean / teacher.pull(), found.score_square)
+
+
+def _sgd(request: PredictionRequest, built: Built, _: Answer, directions: Directions) -> Dual:
+    learner: Any = directions.model.learner
+    equivalent: Any = equivalent_of(request, built, directions)
+    plain, n_samples = _plain(built), directions.regime.n_samples
+    ridges = learners.CONTOUR.points / (2.0 * learner.step_size.value * n_samples.value)
+    if isinstance(equivalent, ModalEquivalent) and np.isinf(value_of(equivalent.width)):
+        table = replace(equivalent.table, tail_trace=0.0)
+        trace = table.multiplicities.dot(table.eigenvalues)
+        equivalent, solved = replace(equivalent, table=table), Solved(outer=ridges, inner=(ridges,))
+    else:
+        found = plain.continued(ABUNDANT, ridges)
+        solved = Solved(outer=ridges, inner=_solved_continued(found).inner)
+        far = FAR_RIDGE * trace_of(plain)
+        trace = learners.trace_of(equivalent, _solved(plain, plain.solve(ABUNDANT, far)))
+    return learners.sgd(equivalent, solved, n_samples=n_samples, step_size=learner.step_size, trace=trace)
 
 
 def _filtered(problem: Problem, learner: Any, answer: Answer, share: Any) -> tuple[Contours | None, Filter | None]:
@@ -313,6 +332,7 @@ LEARNERS: dict[tuple[str, str], Differentiate] = {
     **{("gradient_descent", regime): _gradient_method for regime in (*NUMBERS, *CLASSES)},
     **{("logistic", regime): _classifier for regime in CLASSES},
     **{("hinge", regime): _classifier for regime in CLASSES},
+    **{("sgd", regime): _sgd for regime in ("regression", "eigenspectrum")},
     ("lda", "mixture"): _discriminant,
 }
 """How errors of a learner are differentiated, by the kind of labels."""

@@ -5,6 +5,10 @@ from typing import Any
 from theory.derivatives.dual import Dual, eliminated
 from theory.derivatives.equivalents import Equivalent, Solved
 from theory.equivalents.point import Point
+from theory.learners.contours import flow_contour
+
+CONTOUR = flow_contour(1.0)
+"""Of inverse Laplace transforms, at the time 1."""
 
 
 def ridge(equivalent: Equivalent, point: Point, solved: Solved, *, n_samples: Any, penalty: Any) -> Dual:
@@ -22,3 +26,42 @@ def ridge(equivalent: Equivalent, point: Point, solved: Solved, *, n_samples: An
     equation = found.ridge * margin - penalty * n_samples
     error = found.label * n_samples / (margin + found.spread)
     return eliminated(error, equation, equivalent.space.n_parameters)
+
+
+def sgd(
+    equivalent: Equivalent, solved: Solved, *, n_samples: Dual, step_size: Dual, trace: Dual
+) -> Dual:
+    """Return the test error of one-pass SGD, an inverse Laplace transform; see :mod:`theory.learners.sgd`.
+
+    Args:
+        equivalent: of the features, without a tail that no step takes note of.
+        solved: ridges at the contour's points over the time ``2 step_size n``.
+        n_samples: n.
+        step_size: below the critical one.
+        trace: of the features.
+    """
+    time = 2.0 * step_size * n_samples
+    ridges = solved.outer
+    found = equivalent.read(solved, rates=False)
+    memory = trace - ridges * found.df1
+    values = found.total / ridges / (1.0 - 0.5 * step_size * memory)
+    weights = CONTOUR.weights * (ridges / CONTOUR.points)
+    tangent = 2.0 * (weights @ values.full_tangent).real
+    # The contour stays where it is.
+    tangent[equivalent.space.n_parameters :] = 0.0
+    by_time = 2.0 * float((weights @ (ridges * values.value)).real)
+    return Dual(2.0 * float((weights @ values.value).real), tangent + by_time * time.tangent)
+
+
+def trace_of(equivalent: Equivalent, far: Solved) -> Dual:
+    """Return the trace of the features' second moments, with derivatives.
+
+    Args:
+        equivalent: of the features.
+        far: at a ridge 1e8 times the trace, where ``ridge (df1 + df2)`` is the trace but for the square of that.
+    """
+    found = equivalent.read(far, rates=True)
+    trace = (2.0 * found.df1 - found.spread) * far.outer
+    tangent = trace.tangent.copy()
+    tangent[equivalent.space.n_parameters :] = 0.0
+    return Dual(trace.value, tangent)
