@@ -36,6 +36,7 @@ class PredictionRequest(Schema):
         examples=[[]],
         max_length=1,
         exclude_if=_is_empty,
+        json_schema_extra={"x-unit": "1"},
     )
 
 

@@ -6,7 +6,7 @@ Run on an otherwise idle machine: the service and the load generator take a core
 import argparse
 import platform
 
-from benchmarks import classification, dynamics, features, serving, solving, spectra
+from benchmarks import classification, dynamics, features, gradients, serving, solving, spectra
 from benchmarks.report import Report
 
 
@@ -16,12 +16,21 @@ def main() -> None:
     parser.add_argument(
         "only",
         nargs="*",
-        choices=["serving", "solving", "features", "spectra", "dynamics", "classification", "memory", []],
+        choices=["serving", "solving", "features", "spectra", "dynamics", "classification", "gradients", "memory", []],
         help="all when none is named",
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, for a look")
     options = parser.parse_args()
-    chosen = options.only or ["solving", "features", "spectra", "dynamics", "classification", "serving", "memory"]
+    chosen = options.only or [
+        "solving",
+        "features",
+        "spectra",
+        "dynamics",
+        "classification",
+        "gradients",
+        "serving",
+        "memory",
+    ]
     report = Report()
     print(
         f"Python {platform.python_version()}, {platform.machine()}; ratios are against the baseline named beside them\n"
@@ -36,6 +45,8 @@ def main() -> None:
         dynamics.run(report, quick=options.quick)
     if "classification" in chosen:
         classification.run(report, quick=options.quick)
+    if "gradients" in chosen:
+        gradients.run(report, quick=options.quick)
     if "serving" in chosen:
         serving.run(report, quick=options.quick)
     if "memory" in chosen:

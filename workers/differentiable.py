@@ -80,7 +80,7 @@ def mean_energies_of(spectrum: inputs.Spectrum, directions: Directions) -> Vecto
     return inputs.mean_energies(spectrum, squares)
 
 
-def features_of(directions: Directions, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Any:
+def features_of(directions: Directions, spectrum: inputs.Spectrum, energies: Vector, **target: Any) -> Equivalent:
     """Return the equivalent of the features on inputs; ``target`` as for :func:`theory.linear_modes`."""
     features = directions.model.features
     return FEATURES[features.kind].of_inputs(features, spectrum, energies, **target)
@@ -114,7 +114,8 @@ def _on_sphere(request: PredictionRequest, built: Built, directions: Directions)
             f"'gradient' is not available for kernel.kind = '{kernel.kind}' with regime.kind = 'sphere' yet; leave it out",
         )
     [parameter] = (value for value in _fields(kernel).values() if isinstance(value, Dual))
-    assert isinstance(features, KernelFeatures) and built.equivalent is not None
+    assert isinstance(features, KernelFeatures)
+    assert built.equivalent is not None
     return sphere(
         directions.space,
         built.equivalent.tables[0],
@@ -211,5 +212,3 @@ FEATURES = {
     "random_fourier": _FeatureMap(_random_fourier),
     "kernel": _FeatureMap(_kernel),
 }
-
-

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from api_schemas.prediction import PredictionRequest
+from theory.classification.gradient import MixtureRates
 from theory.classification.losses import HardMargin, Hinge, Logistic, Loss
 from theory.derivatives import classification, learners
 from theory.derivatives.dual import Dual, value_of
@@ -100,7 +101,8 @@ def _gradient_method(request: PredictionRequest, built: Built, answer: Answer, d
         far = FAR * trace_of(plain)
         solved = _solved(plain, plain.solve(ABUNDANT, far))
         time = getattr(learner, "time", None)
-        return at_rest(equivalent, solved, time=time, share=share, space=directions.space) / share
+        rested: Dual = at_rest(equivalent, solved, time=time, share=share, space=directions.space) / share
+        return rested
     if built.classes is not None and plan.time < (early := EARLY / problem.mean_eigenvalue):
         # Until then scores grow in proportion, and their signs stay.
         plan, changing = of_flow(early), None
@@ -114,7 +116,8 @@ def _gradient_method(request: PredictionRequest, built: Built, answer: Answer, d
         penalty=penalty * n_samples / available,
     )
     if built.classes is None:
-        return found.test_error / share
+        error: Dual = found.test_error / share
+        return error
     rates: Any = built.classes.rates
     if request.regime.kind == "mixture":
         return classification.rates_of_mixture(
@@ -153,9 +156,7 @@ def _filtered(problem: Problem, learner: Any, answer: Answer, share: Any) -> tup
         settled = learner.time.value * problem.share >= problem.last_time
         return plan, None if settled else flow_filter(learner.time * share)
     assert answer.critical_step_size is not None
-    plan = descent_contours(
-        problem, learner.steps, step_size=learner.step_size.value, bound=answer.critical_step_size
-    )
+    plan = descent_contours(problem, learner.steps, step_size=learner.step_size.value, bound=answer.critical_step_size)
     settled = plan is not None and plan.time == problem.last_time
     return plan, None if settled else descent_filter(learner.step_size * share, learner.steps)
 
@@ -163,18 +164,18 @@ def _filtered(problem: Problem, learner: Any, answer: Answer, share: Any) -> tup
 def _undecided(request: PredictionRequest, classes: Classes, directions: Directions) -> Dual:
     """Before the first step all scores are the fitted constant; with the first step of a flow the error jumps."""
     space, tangent = directions.space, np.zeros(directions.space.size)
-    if request.regime.kind == "mixture" and classes.rates.mean_label != 0.0 and request.model.fit_intercept:
+    if isinstance(classes.rates, MixtureRates) and request.model.fit_intercept:
+        # The smaller class is wrong.
         fraction = directions.regime.positive_fraction
-        tangent = fraction.tangent * (1.0 if fraction.value < 0.5 else -1.0)
-    elif request.regime.kind == "mixture" and request.model.fit_intercept:
-        tangent = np.where(directions.regime.positive_fraction.tangent != 0.0, np.nan, 0.0)
+        side = np.sign(0.5 - fraction.value) or np.nan
+        tangent = np.where(fraction.tangent != 0.0, side, 0.0)
     time = getattr(directions.model.learner, "time", None)
     if time is not None:
         tangent = np.where(time.tangent != 0.0, np.nan, tangent)
     return Dual(0.0, tangent[: space.size])
 
 
-def _base(request: PredictionRequest, built: Built, directions: Directions) -> Any:
+def _base(request: PredictionRequest, directions: Directions) -> Any:
     """Return the features, coupled to a class mean or to the latent."""
     spectrum = spectrum_of(request, directions)
     if request.regime.kind == "mixture":
@@ -190,7 +191,7 @@ def _labels_as_numbers(request: PredictionRequest, built: Built, directions: Dir
         rates: Any = built.classes.rates
         fraction = directions.regime.positive_fraction
         plain: Any = built.equivalent
-        base = _base(request, built, directions)
+        base = _base(request, directions)
         has_level = plain.level != 0.0
         return MixtureEquivalent(
             base=base,
@@ -240,7 +241,7 @@ def _ridge_of_classes(request: PredictionRequest, built: Built, answer: Answer, 
     if answer.classifier is None:
         return _gradient_method(request, built, answer, directions)
     return classification.least_squares(
-        _base(request, built, directions),
+        _base(request, directions),
         _solved_population(built.classes, answer),
         _labels(request, built.classes, directions),
         n_samples=directions.regime.n_samples,
@@ -250,7 +251,8 @@ def _ridge_of_classes(request: PredictionRequest, built: Built, answer: Answer, 
 
 def _classifier(request: PredictionRequest, built: Built, answer: Answer, directions: Directions) -> Dual:
     classes, solution = built.classes, answer.classifier
-    assert classes is not None and solution is not None
+    assert classes is not None
+    assert solution is not None
     penalty: Dual = directions.model.learner.penalty
     trace = float(classes.population.trace)
     loss: Loss = Logistic() if request.model.learner.kind == "logistic" else Hinge()
@@ -265,7 +267,7 @@ def _classifier(request: PredictionRequest, built: Built, answer: Answer, direct
     if isinstance(loss, HardMargin):
         solution = _proximal_of(classes, solution, float(request.regime.n_samples), penalty.value)
     return classification.convex(
-        _base(request, built, directions),
+        _base(request, directions),
         solved,
         _labels(request, classes, directions),
         loss,
@@ -279,7 +281,10 @@ def _proximal_of(classes: Classes, solution: Any, n_samples: float, penalty: flo
     """Return the solution with the proximal parameter that a hard margin has at a penalty."""
     curvature = penalty / solution.outer_ridge
     return solution.__class__(
-        **{**solution.__dict__, "proximal": classes.population.traces(solution.outer_ridge).df1 / (n_samples * curvature)}
+        **{
+            **solution.__dict__,
+            "proximal": classes.population.traces(solution.outer_ridge).df1 / (n_samples * curvature),
+        }
     )
 
 
@@ -287,7 +292,7 @@ def _discriminant(request: PredictionRequest, built: Built, answer: Answer, dire
     assert built.classes is not None
     regime = directions.regime
     return classification.discriminant(
-        _base(request, built, directions),
+        _base(request, directions),
         _solved_population(built.classes, answer),
         n_samples=regime.n_samples,
         positive_fraction=regime.positive_fraction,

@@ -123,7 +123,7 @@ class Activation:
         return grid.average(rest * rest)
 
     def nonlinear_part(self, grid: Panels) -> Array:
-        """phi less what it has in common with 1 and z, at the nodes of a grid, to full relative precision."""
+        """Return phi less what it has in common with 1 and z, at the nodes of a grid, to full relative precision."""
         variance_here = grid.deviation[..., None, None, None] ** 2
         bent = grid.integrate(grid.integrate(variance_here * self.curvature(grid.u)))
         for place, jump in self.kinks:

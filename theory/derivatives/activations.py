@@ -93,7 +93,6 @@ def layer_rates(activation: Activation, variance: float, frozen: float) -> Layer
     at = _nodes(activation, np.full_like(b, residual), spread * b)
     m0, m1, m2, m3, m4 = at.m
     moved = b / (2.0 * spread) if frozen > 0.0 else np.zeros_like(b)
-    p0, p1, p2 = at.m_by_parameter
     # An odd or even activation has nodes of one sign; a parameter may break that, and the mean over both signs counts.
     both = [at]
     if activation.parity is not None and frozen > 0.0:
@@ -105,9 +104,7 @@ def layer_rates(activation: Activation, variance: float, frozen: float) -> Layer
     p00, p11, p22 = (np.mean([row[k] for row in mixed], axis=0) for k in range(3))
     rest_p = np.mean([one.rest_by_parameter for one in both], axis=0)
     slopes = Rates(m1 * m1, m1 * m3, 2.0 * m1 * m2 * moved - m1 * m3, tuple(2.0 * p11))
-    variances = Rates(
-        at.rest, at.rest_by_variance, at.rest_by_shift * moved - at.rest_by_variance, tuple(rest_p)
-    )
+    variances = Rates(at.rest, at.rest_by_variance, at.rest_by_shift * moved - at.rest_by_variance, tuple(rest_p))
     if frozen == 0.0:
         # Half the second derivative by the shift less the derivative by r: m2^2, and -r m2^2.
         slopes = slopes._replace(by_frozen=m2 * m2)
@@ -152,7 +149,9 @@ def _whole(activation: Activation, variance: float) -> tuple[Rates, Rates]:
     )
     slopes_by_variance = float(grid.average(slope * curvature * grid.z)[0]) / deviation  # kinks at 0 add nothing
     of_slope = (
-        (float(2.0 * activation.negative_slope * 0.5),) if type(activation) is LeakyRelu else (0.0,) * _count(activation)
+        (float(2.0 * activation.negative_slope * 0.5),)
+        if type(activation) is LeakyRelu
+        else (0.0,) * _count(activation)
     )
     return square, Rates(float(activation.mean_square_slope(q, zero)[0]), slopes_by_variance, 0.0, of_slope)
 
@@ -223,5 +222,3 @@ def _ternary(activation: Ternary, r: Array, x: Array) -> tuple[Array, Array, tup
         (mass, mass * at / deviation, mass * (at * at - 1.0) / r),
         np.stack([by_low, by_high]) / deviation,
     )
-
-

@@ -1,4 +1,4 @@
-"""Random Fourier features with derivatives; see :mod:`theory.equivalents.blocks` and :mod:`~theory.equivalents.random_fourier`."""
+"""Random Fourier features, two families side by side, with derivatives; see :mod:`theory.equivalents.blocks`."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,9 +56,7 @@ class BlockEquivalent:
         return found if not rates else found._replace(spread=found.spread_per_ridge * outer)
 
 
-def _family(
-    table: Table, width: Any, whole: Any, outer: Dual, ridge: Any, direction: int, *, rates: bool
-) -> Reading:
+def _family(table: Table, width: Any, whole: Any, outer: Dual, ridge: Any, direction: int, *, rates: bool) -> Reading:
     inner = table.space.along(ridge, direction)
     sums = table.sums(inner)
     tail = table.tail_trace / inner if value_of(table.tail_trace) else 0.0
@@ -81,7 +79,7 @@ def _family(
             learned_twice=sums.kept_twice(table.energies) + steady * mixed,
             mixed_per_ridge=per_ridge * sums.mixed_per_ridge(table.energies),
         )
-    return Reading(*(value if value is None else eliminated(value, equation, direction) for value in found))
+    return found.changed(lambda value: eliminated(value, equation, direction))
 
 
 def random_fourier(
@@ -97,9 +95,7 @@ def random_fourier(
 ) -> BlockEquivalent:
     """See :func:`theory.equivalents.random_fourier.random_fourier`."""
     space, n_inputs = spectrum.space, spectrum.n_inputs
-    base = linear_table(
-        spectrum, energies, noise_variance=noise_variance, nonlinear_variance=nonlinear_variance
-    )
+    base = linear_table(spectrum, energies, noise_variance=noise_variance, nonlinear_variance=nonlinear_variance)
     q = base.multiplicities.dot(base.eigenvalues) / n_inputs / length_scale**2
     decay = exp(-q)
     kept, lost = float(decay.value), float(np.expm1(-q.value))

@@ -66,9 +66,7 @@ def _below_zero(margin: Dual) -> Dual:
     return chained(margin, float(ndtr(-x)), -float(np.exp(-0.5 * x * x)) / np.sqrt(2.0 * np.pi))
 
 
-def rates_of_mixture(
-    moments: Moments, *, positive_fraction: Dual, fit_intercept: bool, has_constant: bool
-) -> Dual:
+def rates_of_mixture(moments: Moments, *, positive_fraction: Dual, fit_intercept: bool, has_constant: bool) -> Dual:
     """See :class:`theory.classification.gradient.MixtureRates`."""
     mean, square, level = moments.score_mean, moments.score_square, moments.score_level
     label: Any = 2.0 * positive_fraction - 1.0 if fit_intercept or has_constant else 0.0
@@ -217,7 +215,11 @@ def _by_labels(labels: Mixture | Teacher, loss: Loss, state: Any, offset: float)
     pulls = shares[0] * larger.curvature + shares[1] * smaller.curvature
     moved = -(larger.dual + smaller.dual) / pulls
     changes = []
-    for name, slopes in (("dual", "dual_slopes"), ("dual_squared", "dual_squared_slopes"), ("curvature", "curvature_slopes")):
+    for name, slopes in (
+        ("dual", "dual_slopes"),
+        ("dual_squared", "dual_squared_slopes"),
+        ("curvature", "curvature_slopes"),
+    ):
         explicit = getattr(larger, name) - getattr(smaller, name)
         carried = moved * (shares[0] * getattr(larger, slopes)[0] - shares[1] * getattr(smaller, slopes)[0])
         changes.append((explicit + carried) * along)

@@ -66,9 +66,7 @@ class Dual:
 
     def __mul__(self, other: Any) -> "Dual":
         if isinstance(other, Dual):
-            return Dual(
-                self.value * other.value, _by(other.value) * self.tangent + _by(self.value) * other.tangent
-            )
+            return Dual(self.value * other.value, _by(other.value) * self.tangent + _by(self.value) * other.tangent)
         return Dual(self.value * other, _by(other) * self.tangent)
 
     __rmul__ = __mul__
@@ -196,7 +194,8 @@ class Vector:
     def __truediv__(self, other: Any) -> "Vector":
         if isinstance(other, Vector):
             return self * chained_vector(other, 1.0 / other.value, -1.0 / other.value**2)
-        return self * (1.0 / other)
+        divided: Vector = self * (1.0 / other)
+        return divided
 
     def __getitem__(self, index: Any) -> "Vector":
         """Choose entries by an array of positions."""

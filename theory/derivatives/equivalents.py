@@ -5,6 +5,7 @@ parameters and on the outer ridge, whose direction is the last one but for unkno
 eliminated.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -41,6 +42,11 @@ class Reading(NamedTuple):
     mixed_per_ridge: Any = None
     learned_level: Any = None
 
+    def changed(self, change: Callable[[Dual], Dual]) -> "Reading":
+        """Return the same after a change to each entry that there is."""
+        entries: Any = (value if value is None else change(value) for value in self)
+        return Reading(*entries)
+
 
 class Equivalent(Protocol):
     """Features in a regime, as square loss sees them, with derivatives."""
@@ -48,6 +54,10 @@ class Equivalent(Protocol):
     @property
     def space(self) -> Space:
         """The directions; the first beyond the parameters is that of kappa."""
+        ...
+
+    def without_constant(self) -> "Equivalent":
+        """Return the features less their mean."""
         ...
 
     def read(self, solved: "Solved", *, rates: bool) -> Reading:
@@ -198,7 +208,7 @@ class ModalEquivalent:
         if not finite:
             return found
         equation = ridge - space.along(solved.outer, space.n_parameters)
-        return Reading(*(value if value is None else eliminated(value, equation, direction) for value in found))
+        return found.changed(lambda value: eliminated(value, equation, direction))
 
     def _rates(self, sums: Sums, inner: Dual, ridge: Dual, tail: Any, lost: Any) -> dict[str, Any]:
         table, space = self.table, self.table.space

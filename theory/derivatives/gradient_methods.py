@@ -76,7 +76,7 @@ def moments(
     """
     first, second = plan.first, plan.second
     points = np.concatenate([first.points, second.points])
-    found = problem.equivalent.continued(problem.available, problem.penalty + points)
+    found = problem.equivalent.continued(problem.available, np.asarray(problem.penalty + points, complex))
     reading = equivalent.read(solved_of(found), rates=False)
     equation = reading.ridge * (1.0 - reading.df1 / available) - (penalty + points)
     direction = equivalent.space.n_parameters
@@ -89,10 +89,11 @@ def moments(
     halves = [(value[:cut], _mirrored_dual(value[cut:])) for value in (kappa, total, learned)]
     (k_a, k_b), (t_a, t_b), (l_a, l_b) = halves
     error = _bilinear(t_a, kernel, k_b) - _bilinear(k_a, kernel, t_b)
-    # g = kappa df / n = kappa - penalty; labels = T + what is learned, the same at all ridges.
+    # g = kappa df / n, which is kappa - penalty; labels = T + what is learned, the same at all ridges.
     labels = (total + learned)[0].real
     p_a, p_b = penalty + first.points, penalty + _mirrored(second.points)
-    g_a, g_b = k_a - p_a, k_b - p_b
+    explained = kappa * eliminated(reading.df1, equation, direction) / available
+    g_a, g_b = explained[:cut], _mirrored_dual(explained[cut:])
     one_a, one_b = np.ones(cut), np.ones(w.size)
     product = (
         labels * (_linear(one_a @ kernel, g_b) - _linear(kernel @ one_b, g_a))
@@ -130,9 +131,7 @@ def moments(
     )
 
 
-def at_rest(
-    equivalent: Equivalent, solved: Solved, *, time: Dual | None, share: Any, space: Space
-) -> Dual:
+def at_rest(equivalent: Equivalent, solved: Solved, *, time: Dual | None, share: Any, space: Space) -> Dual:
     """Return the test error at the start, in units of the samples that a constant leaves, and its slope in time.
 
     Args:

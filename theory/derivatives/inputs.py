@@ -166,14 +166,16 @@ def normalised(proportions: Vector, signal_variance: Any) -> Vector:
     whole = proportions.total()
     if value_of(whole) == 0.0:
         return proportions * 0.0
-    return proportions * (signal_variance / whole)
+    scaled: Vector = proportions * (signal_variance / whole)
+    return scaled
 
 
 def mean_energies(spectrum: Spectrum, squares: Vector) -> Vector:
     """See :func:`theory.equivalents.mixture.mean_energies`."""
     placed = squares.value > 0.0
     safe = spectrum.eigenvalues.with_value(np.where(placed, spectrum.eigenvalues.value, 1.0))
-    return squares / safe * placed.astype(float)
+    found: Vector = squares / safe * placed.astype(float)
+    return found
 
 
 def linear_table(

@@ -117,7 +117,13 @@ def _activated(one: Statistics, slope: Dual, rest: Dual) -> tuple[Dual, Dual]:
 
 
 def kernel_features(
-    spectrum: Spectrum, energies: Vector, *, linearised: Any, mean: Any = 0.0, fit_intercept: bool = False, **target: Any
+    spectrum: Spectrum,
+    energies: Vector,
+    *,
+    linearised: Any,
+    mean: Any = 0.0,
+    fit_intercept: bool = False,
+    **target: Any,
 ) -> ModalEquivalent:
     """See :func:`theory.equivalents.kernels.kernel_features`.
 

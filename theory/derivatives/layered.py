@@ -1,4 +1,4 @@
-"""Layers of random weights with derivatives; see :mod:`theory.equivalents.layered` and :mod:`~theory.equivalents.random_features`.
+"""Layers of random weights with derivatives; see :mod:`theory.equivalents.layered`.
 
 The chain is run once at its solved innermost ridge. A layer's own ridge is the root of an equation in what lies below it,
 whose derivatives follow from that equation at once.
@@ -234,7 +234,7 @@ class LayeredEquivalent:
         single = not np.ndim(solved.outer)
         inner_value, outer_value = np.atleast_1d(solved.inner[0]) * self.inner_unit, np.atleast_1d(solved.outer)
         scale = table.multiplicities.dot(table.eigenvalues) / table.multiplicities.total()
-        inner_value = np.where(inner_value == 0.0,  LIMIT * scale.value, inner_value)
+        inner_value = np.where(inner_value == 0.0, LIMIT * scale.value, inner_value)
         direction = space.size - 1
         inner = space.along(inner_value, direction)
         sums = table.sums(inner)
@@ -260,9 +260,7 @@ class LayeredEquivalent:
         link = self._with_constant(link, width)
         found = self._reading(link, sums, outer, per_ridge, rest, width, rates=rates)
         equation = outer - space.along(outer_value, space.n_parameters)
-        found = Reading(
-            *(value if value is None else eliminated(_full(value, outer), equation, direction) for value in found)
-        )
+        found = found.changed(lambda value: eliminated(_full(value, outer), equation, direction))
         return _squeezed(found) if single else found
 
     def _with_constant(self, last: _Link, width: Any) -> _Link:
@@ -349,4 +347,4 @@ def _full(value: Dual, like: Dual) -> Dual:
 
 
 def _squeezed(found: Reading) -> Reading:
-    return Reading(*(value if value is None else Dual(float(value.value[0]), value.tangent[0]) for value in found))
+    return found.changed(lambda value: Dual(float(value.value[0]), value.tangent[0]))

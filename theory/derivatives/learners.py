@@ -28,9 +28,7 @@ def ridge(equivalent: Equivalent, point: Point, solved: Solved, *, n_samples: An
     return eliminated(error, equation, equivalent.space.n_parameters)
 
 
-def sgd(
-    equivalent: Equivalent, solved: Solved, *, n_samples: Dual, step_size: Dual, trace: Dual
-) -> Dual:
+def sgd(equivalent: Equivalent, solved: Solved, *, n_samples: Dual, step_size: Dual, trace: Dual) -> Dual:
     """Return the test error of one-pass SGD, an inverse Laplace transform; see :mod:`theory.learners.sgd`.
 
     Args:

@@ -1,6 +1,6 @@
 """Two classes as square loss sees them, with derivatives; see :mod:`theory.equivalents.mixture`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from theory.derivatives.dual import Dual, Space
@@ -27,6 +27,10 @@ class MixtureEquivalent:
     def space(self) -> Space:
         """The directions."""
         return self.base.space
+
+    def without_constant(self) -> "MixtureEquivalent":
+        """Return the features less their mean."""
+        return replace(self, base=self.base.without_constant(), level=None, constant=None)
 
     def read(self, solved: Solved, *, rates: bool) -> Reading:
         """See :class:`theory.derivatives.equivalents.Equivalent`."""

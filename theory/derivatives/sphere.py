@@ -102,7 +102,7 @@ def sphere(
     """
     start = plain.n_unpenalised
     n_degrees = plain.eigenvalues.size
-    rates, diagonal = _by_parameter(kernel, dimension, n_degrees + start)
+    rates, diagonal = _by_parameter(kernel, dimension, n_degrees + start)  # type: ignore[arg-type] # kernels are frozen
     # A mode table leaves out degrees of eigenvalue 0, which may be about to appear.
     absent = plain.multiplicities == 0.0
     multiplicities = np.array([harmonics(dimension, start + degree) for degree in range(n_degrees)])

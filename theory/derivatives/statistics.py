@@ -1,4 +1,4 @@
-"""What layers of random weights are made of, with derivatives; see :func:`theory.equivalents.random_features.layer_statistics`."""
+"""What layers of random weights are made of, with derivatives; see :mod:`theory.equivalents.random_features`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
