@@ -70,14 +70,21 @@ def _unsupported(request: PredictionRequest) -> Unsupported:
     )
 
 
-def _ridge(request: PredictionRequest, built: Built, _: Answer, directions: Directions) -> Dual:
+def _ridge(request: PredictionRequest, built: Built, answer: Answer, directions: Directions) -> Dual:
     learner: Any = request.model.learner
-    plain = _plain(built)
-    point = plain.solve(request.regime.n_samples, learner.penalty)
+    plain, n_samples = _plain(built), request.regime.n_samples
+    if learner.penalty > 0.0:
+        # The answer says it all: penalty n = kappa (n - df).
+        outer, target = float(answer.ridge or 0.0), float(answer.target_ridge or 0.0)
+        solved, margin = _of_ridges(plain, outer, target), learner.penalty * n_samples / outer
+    else:
+        point = plain.solve(n_samples, 0.0)
+        solved, margin = _solved(plain, point), float(point.sample_margin)
     return learners.ridge(
         equivalent_of(request, built, directions),
-        point,
-        _solved(plain, point),
+        solved,
+        margin=margin,
+        n_unpenalised=plain.n_unpenalised,
         n_samples=directions.regime.n_samples,
         penalty=directions.model.learner.penalty,
     )
@@ -302,8 +309,11 @@ def _discriminant(request: PredictionRequest, built: Built, answer: Answer, dire
 
 def _solved(plain: PlainEquivalent, point: Point) -> Solved:
     """Return the ridges of a solved point."""
-    inner = plain.inner_ridges(point.outer_ridge) if isinstance(plain, BlockEquivalent) else (point.target_ridge,)
-    return Solved(outer=point.outer_ridge, inner=inner)
+    return _of_ridges(plain, point.outer_ridge, point.target_ridge)
+
+
+def _of_ridges(plain: PlainEquivalent, outer: float, target: float) -> Solved:
+    return Solved(outer=outer, inner=plain.inner_ridges(outer) if isinstance(plain, BlockEquivalent) else (target,))
 
 
 def _solved_continued(found: Continued) -> Solved:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.derivatives.dual import Dual, Space, Vector, chained, eliminated, exp, value_of
+from theory.derivatives.dual import Dual, Space, Vector, chained, exp, value_of
 from theory.derivatives.equivalents import Reading, Solved, Table
 from theory.derivatives.inputs import Spectrum, linear_table
 from theory.equivalents.random_fourier import sine_tail
@@ -79,7 +79,7 @@ def _family(table: Table, width: Any, whole: Any, outer: Dual, ridge: Any, direc
             learned_twice=sums.kept_twice(table.energies) + steady * mixed,
             mixed_per_ridge=per_ridge * sums.mixed_per_ridge(table.energies),
         )
-    return found.changed(lambda value: eliminated(value, equation, direction))
+    return found.eliminated(equation, direction)
 
 
 def random_fourier(

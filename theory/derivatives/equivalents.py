@@ -42,6 +42,17 @@ class Reading(NamedTuple):
     mixed_per_ridge: Any = None
     learned_level: Any = None
 
+    def eliminated(self, equation: Dual, direction: int) -> "Reading":
+        """Eliminate an unknown from each entry that there is, all at once; see :func:`theory.derivatives.dual.eliminated`."""
+        places = [place for place, value in enumerate(self) if value is not None]
+        shape = np.broadcast_shapes(equation.tangent.shape, self.df1.tangent.shape)
+        whole = Dual(0.0, np.array([np.broadcast_to(self[place].tangent, shape) for place in places]))
+        tangents = eliminated(whole, equation, direction).tangent
+        entries: list[Any] = list(self)
+        for place, tangent in zip(places, tangents, strict=True):
+            entries[place] = Dual(entries[place].value, tangent)
+        return Reading(*entries)
+
     def changed(self, change: Callable[[Dual], Dual]) -> "Reading":
         """Return the same after a change to each entry that there is."""
         entries: Any = (value if value is None else change(value) for value in self)
@@ -208,7 +219,7 @@ class ModalEquivalent:
         if not finite:
             return found
         equation = ridge - space.along(solved.outer, space.n_parameters)
-        return found.changed(lambda value: eliminated(value, equation, direction))
+        return found.eliminated(equation, direction)
 
     def _rates(self, sums: Sums, inner: Dual, ridge: Dual, tail: Any, lost: Any) -> dict[str, Any]:
         table, space = self.table, self.table.space

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.activations.normal import Array
-from theory.derivatives.dual import Dual, Space, Vector, eliminated, value_of
+from theory.derivatives.dual import Dual, Space, Vector, value_of
 from theory.derivatives.equivalents import ModalEquivalent, Reading, Solved, Table
 from theory.derivatives.inputs import Spectrum, linear_table
 from theory.derivatives.kernels import with_constant
@@ -260,7 +260,7 @@ class LayeredEquivalent:
         link = self._with_constant(link, width)
         found = self._reading(link, sums, outer, per_ridge, rest, width, rates=rates)
         equation = outer - space.along(outer_value, space.n_parameters)
-        found = found.changed(lambda value: eliminated(_full(value, outer), equation, direction))
+        found = found.changed(lambda value: _full(value, outer)).eliminated(equation, direction)
         return _squeezed(found) if single else found
 
     def _with_constant(self, last: _Link, width: Any) -> _Link:

@@ -4,27 +4,29 @@ from typing import Any
 
 from theory.derivatives.dual import Dual, eliminated
 from theory.derivatives.equivalents import Equivalent, Solved
-from theory.equivalents.point import Point
 from theory.learners.contours import flow_contour
 
 CONTOUR = flow_contour(1.0)
 """Of inverse Laplace transforms, at the time 1."""
 
 
-def ridge(equivalent: Equivalent, point: Point, solved: Solved, *, n_samples: Any, penalty: Any) -> Dual:
+def ridge(
+    equivalent: Equivalent, solved: Solved, *, margin: float, n_unpenalised: int, n_samples: Any, penalty: Any
+) -> Dual:
     """Return the test error of ridge regression; see :func:`theory.learners.ridge.risks`.
 
     Args:
         equivalent: of the features.
-        point: the same without derivatives, at these sizes and this penalty.
-        solved: its ridges.
+        solved: its ridges at these sizes and this penalty.
+        margin: ``n - df``, an unpenalised constant counted in df, as it was solved for.
+        n_unpenalised: 1 where there is such a constant.
         n_samples: n.
         penalty: nonnegative; at 0 its derivative is that from above.
     """
     found = equivalent.read(solved, rates=True)
-    margin = (n_samples - float(point.n_unpenalised) - found.df1).with_value(point.sample_margin)
-    equation = found.ridge * margin - penalty * n_samples
-    error = found.label * n_samples / (margin + found.spread)
+    left = (n_samples - float(n_unpenalised) - found.df1).with_value(margin)
+    equation = found.ridge * left - penalty * n_samples
+    error = found.label * n_samples / (left + found.spread)
     return eliminated(error, equation, equivalent.space.n_parameters)
 
 
