@@ -165,7 +165,8 @@ SUPPORTED = [one for one in COMBINATIONS if one["features"] != "two_layer"]
 def test_every_combination_agrees_with_differences(combination: dict[str, str]) -> None:
     intercept = combination["regime"] == "mixture" and combination["learner"] in ("logistic", "hinge")
     features = FEATURES[combination["features"]]
-    if combination["features"] == "random_features" and combination["learner"] in CONTOURS:
+    by_contour = combination["learner"] in CONTOURS or combination["regime"] == "mixture"
+    if combination["features"] == "random_features" and by_contour:
         features = {"kind": "random_features", "layers": [{"activation": "relu", "width": 70.0}]}
     body = request_of(
         features, LEARNERS[combination["learner"]], REGIMES[combination["regime"]], fit_intercept=intercept

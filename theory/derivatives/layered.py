@@ -112,6 +112,20 @@ def _noise_only(base: Table, one: Statistics) -> Table:
     )
 
 
+class _Powers(NamedTuple):
+    """Of slopes and noise, shape ``(orders, 1, nodes)``; see :meth:`Law.averages`."""
+
+    places: Any
+    steepness: Array
+    values: Array
+    by_slope: Array
+    by_noise: Array
+
+
+ONCE: tuple[Order, ...] = ((0, 1, 1), (1, 0, 1))
+TWICE: tuple[Order, ...] = ((1, 1, 2), (2, 0, 2), (1, 0, 2), (0, 2, 2), (0, 1, 2))
+
+
 class Law:
     """A layer as its neurons see it; see :class:`theory.equivalents.layered.LayerLaw`."""
 
@@ -124,26 +138,43 @@ class Law:
         self.noise = noise.with_value(np.where(dead, SMALLEST_NOISE, noise.value))
         self.noisy_share = float(rates.weights @ (rates.nonlinear_variances.value > 0.0))
         self.biased = one.layer.bias_variance.value > 0.0
+        self._known: dict[tuple[Order, ...], _Powers] = {}
         # Where nothing is frozen a first bias spreads neurons about a single node, to second order.
         self.turns = None
         if one.frozen.value == 0.0:
             weight = float(value_of(one.layer.weight_variance))
             self.turns = (float(rates.slopes_turn[0]) * weight, float(rates.variances_turn[0]))
 
-    def average(self, order: Order, g: Dual, ridge: Dual) -> Dual:
-        """``E[a^i c^j / (c + ridge + a g)^p]`` at g and ridges of shape ``(n,)``, ``order`` being (i, j, p)."""
-        i, j, p = order
-        a, c, w = self.slopes.value, self.noise.value, self.weights
-        over = 1.0 / (c + ridge.value[:, None] + a * g.value[:, None])
-        summand = a**i * c**j * over**p
-        steep = -p * summand * over
-        by_slope = steep * g.value[:, None] + (i * a ** (i - 1) * c**j * over**p if i else 0.0)
-        by_noise = steep + (j * a**i * c ** (j - 1) * over**p if j else 0.0)
-        tangent = self.slopes.weighted(by_slope * w) + self.noise.weighted(by_noise * w)
-        tangent = tangent + (steep @ w)[:, None] * ridge.tangent + ((steep * a) @ w)[:, None] * g.tangent
+    def averages(self, orders: Sequence[Order], g: Dual, ridge: Dual) -> list[Dual]:
+        """Return ``E[a^i c^j / (c + ridge + a g)^p]`` for each (i, j, p), p being 1 or 2, at g and ridges of shape ``(n,)``."""
+        powers = self._powers(tuple(orders))
+        a, w = self.slopes.value, self.weights
+        over = 1.0 / (self.noise.value + ridge.value[:, None] + a * g.value[:, None])
+        both = np.array([over, over * over])[powers.places]
+        summands = powers.values * both
+        steep = powers.steepness * summands * over
+        by_slope = (steep * g.value[:, None] + powers.by_slope * both) * w
+        by_noise = (steep + powers.by_noise * both) * w
+        tangents = self.slopes.weighted(by_slope) + self.noise.weighted(by_noise)
+        tangents = tangents + (steep @ w)[..., None] * ridge.tangent + ((steep * a) @ w)[..., None] * g.tangent
         if self.turns is not None:
-            tangent = tangent + self._second(order, over[:, 0], g.value)[:, None] * self.frozen.tangent
-        return Dual(summand @ w, tangent)
+            turned = np.array([self._second(order, over[:, 0], g.value) for order in orders])
+            tangents = tangents + turned[..., None] * self.frozen.tangent
+        return [Dual(value, tangent) for value, tangent in zip(summands @ w, tangents, strict=True)]
+
+    def _powers(self, orders: tuple[Order, ...]) -> "_Powers":
+        """Return what of some summands does not depend on the ridge, each with an axis for it."""
+        if orders not in self._known:
+            a, c = (np.array([np.ones_like(x), x, x * x]) for x in (self.slopes.value, self.noise.value))
+            i, j, p = (np.array(column) for column in zip(*orders, strict=True))
+            self._known[orders] = _Powers(
+                places=p - 1,
+                steepness=-p[:, None, None].astype(float),
+                values=(a[i] * c[j])[:, None],
+                by_slope=(i[:, None] * a[i - 1] * c[j])[:, None],
+                by_noise=(j[:, None] * a[i] * c[j - 1])[:, None],
+            )
+        return self._known[orders]
 
     def _second(self, order: Order, over: Array, g: Array) -> Array:
         """Half the second derivative of a summand as a and c turn: the product of three second-order expansions."""
@@ -168,9 +199,8 @@ class Law:
             alive = a > SMALLEST_SLOPE * np.max(a)
             kappa = _root(1.0 / a[alive], c[alive] / a[alive], w[alive], g.value, ratio.value)
         still = Dual(kappa, np.zeros(g.tangent.shape[-1]))
-        left = self.average((1, 0, 1), g, still) - ratio
-        slope = self.average((1, 0, 2), g, still).value
-        return Dual(kappa, left.tangent / slope[:, None])
+        once, twice = self.averages(((1, 0, 1), (1, 0, 2)), g, still)
+        return Dual(kappa, (once - ratio).tangent / twice.value[:, None])
 
 
 def _root(inverse: Array, noise: Array, weights: Array, g: Array, ratio: Array) -> Array:
@@ -313,25 +343,22 @@ def _next(law: Law, below: _Link, width_below: Any, *, rates: bool) -> tuple[_Li
     g = per_width * below.df1
     ridge = law.ridge(g, 1.0 / (k * per_width))
 
-    def average(*order: int) -> Dual:
-        return law.average(order, g, ridge)  # type: ignore[arg-type]
-
-    df1 = k * (average(0, 1, 1) + g * average(1, 0, 1))
     if not rates:
-        return _Link(ridge, df1, None, None), None, None
+        noise, slope = law.averages(ONCE, g, ridge)
+        return _Link(ridge, k * (noise + g * slope), None, None), None, None
+    noise, slope, mixed, steep, twice, noise_twice, noise_over = law.averages(ONCE + TWICE, g, ridge)
     spread_below = below.spread_per_ridge * below.ridge
-    held = average(1, 1, 2) + average(2, 0, 2) * per_width * spread_below
-    twice = average(1, 0, 2)
+    held = mixed + steep * per_width * spread_below
     scale = ridge * twice + held
     per_ridge, rest = twice / scale, held / scale
     steady = per_width * (spread_below + rest * below.df2)
     moving = per_width * (per_ridge * ridge) * below.df2
-    kept_twice = average(0, 2, 2) + 2.0 * g * average(1, 1, 2) + g * g * average(2, 0, 2)
+    kept_twice = noise_twice + 2.0 * g * mixed + g * g * steep
     link = _Link(
         ridge,
-        df1,
+        k * (noise + g * slope),
         k * (kept_twice + ridge * moving * twice),
-        k * (average(0, 1, 2) + steady * twice),
+        k * (noise_over + steady * twice),
     )
     return link, per_ridge, rest
 
