@@ -52,8 +52,12 @@ def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gra
     directions = directions_of(request, n_unknowns=N_UNKNOWNS)
     if answer.status != "converged":
         return dict.fromkeys(directions.paths)
-    with np.errstate(all="ignore"):
-        error = differentiate(request, built, answer, directions)
+    try:
+        with np.errstate(all="ignore"):
+            error = differentiate(request, built, answer, directions)
+    except (ArithmeticError, np.linalg.LinAlgError):
+        # The equations are singular: an interpolation threshold without noise, or numbers too far apart.
+        return dict.fromkeys(directions.paths)
     values = error.tangent[: len(directions.paths)].tolist()
     return {
         path: value + 0.0 if -np.inf < value < np.inf else None

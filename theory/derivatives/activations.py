@@ -16,7 +16,10 @@ from theory.activations import Activation, bias_averages
 from theory.activations.normal import Array, density
 from theory.activations.rectifiers import LeakyRelu
 from theory.activations.steps import Sign, Ternary
-from theory.activations.waves import Wave
+from theory.activations.waves import Wave, odd_rest
+
+WIDEST_PHASES = 10.0
+"""Deviation of the frozen part of an oscillating activation's pre-activation beyond which its phase is uniform."""
 
 
 class Rates(NamedTuple):
@@ -89,10 +92,12 @@ def layer_rates(activation: Activation, variance: float, frozen: float) -> Layer
     b, w, spread = found.biases, found.weights, np.sqrt(frozen)
     if isinstance(activation, Wave) and frozen > 0.0:
         # Their own rule folds phases, by which its weights depend on s; this one has nodes of a normal variable.
-        b, w = Activation.bias_nodes(activation, frozen, residual)
+        # A normal of ten periods' width is uniform on the circle to exp(-200), and stays so as it widens.
+        spread = min(spread, WIDEST_PHASES)
+        b, w = Activation.bias_nodes(activation, spread**2, residual)
     at = _nodes(activation, np.full_like(b, residual), spread * b)
     m0, m1, m2, m3, m4 = at.m
-    moved = b / (2.0 * spread) if frozen > 0.0 else np.zeros_like(b)
+    moved = b / (2.0 * spread) if frozen > 0.0 and spread == np.sqrt(frozen) else np.zeros_like(b)
     # An odd or even activation has nodes of one sign; a parameter may break that, and the mean over both signs counts.
     both = [at]
     if activation.parity is not None and frozen > 0.0:
@@ -174,6 +179,16 @@ def _square_by_parameter(activation: Activation, variance: float) -> tuple[float
 def _nodes(activation: Activation, r: Array, x: Array) -> _Nodes:
     deviation = np.sqrt(r)
     m0, m1, m2 = activation.mean(r, x), activation.mean_slope(r, x), activation.mean_curvature(r, x)
+    none = np.zeros((0, *r.shape))
+    m_p, rest_p = (none, none, none), none
+    if isinstance(activation, Wave):
+        # phi'' = -phi; see theory.activations.waves for the nonlinear variance.
+        value, slope, decay = activation.value(x), activation.slope(x), np.exp(-r)
+        even, odd = 0.5 * np.expm1(-r) ** 2, odd_rest(r)
+        by_shift = 2.0 * value * slope * (even - odd)
+        by_variance = decay * (-np.expm1(-r) * value**2 + (np.expm1(-r) + r) * slope**2)
+        rest = activation.nonlinear_variance(r, x)
+        return _Nodes((m0, m1, m2, -m1, m0), rest, by_shift, by_variance, m_p, rest_p)
     grid = activation.grid(r, x)
     slope = activation.slope(grid.u)
     z = grid.z
@@ -184,8 +199,6 @@ def _nodes(activation: Activation, r: Array, x: Array) -> _Nodes:
         mass = jump * density(at) / deviation
         m3 = m3 + mass * (at * at - 1.0) / r
         m4 = m4 + mass * (at * at - 3.0) * at / (r * deviation)
-    none = np.zeros((0, *r.shape))
-    m_p, rest_p = (none, none, none), none
     if isinstance(activation, Sign):
         at = x / deviation
         turn = 4.0 * density(at) * (ndtr(-at) - ndtr(at) + 2.0 * at * density(at))
