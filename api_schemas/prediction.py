@@ -14,6 +14,11 @@ EXAMPLE_REQUEST: dict[str, Any] = {
 }
 
 
+def _is_empty(value: Any) -> bool:
+    """Nothing beyond the prediction was asked for: the canonical form leaves the field out, and so does the answer."""
+    return not value
+
+
 class PredictionRequest(Schema):
     """If I train this model in this regime, how well will it do?"""
 
@@ -24,6 +29,14 @@ class PredictionRequest(Schema):
     )
     regime: Regime = Field(
         description="What the user has: the data and its sizes.", examples=[EXAMPLE_REQUEST["regime"]]
+    )
+    include: list[Literal["gradient"]] = Field(
+        default=[],
+        description="What to answer beyond the prediction: gradient, the exact derivatives of test_error.",
+        examples=[[]],
+        max_length=1,
+        exclude_if=_is_empty,
+        json_schema_extra={"x-unit": "1"},
     )
 
 
@@ -114,6 +127,11 @@ class NetworkState(Schema):
     )
 
 
+def _is_absent(value: Any) -> bool:
+    """It was not asked for."""
+    return value is None
+
+
 class Prediction(Schema):
     """The asymptotic performance of a model in a regime. Errors are null where the status is "divergent"."""
 
@@ -169,6 +187,13 @@ class Prediction(Schema):
     )
     network: NetworkState | None = Field(
         default=None, description="Of a trained network of several hidden units.", examples=[None]
+    )
+    gradient: dict[str, float | None] | None = Field(
+        default=None,
+        description="d test_error by every continuous number of the request, by its dotted path with defaults filled in; null"
+        " where there is no derivative. There only where the request includes it.",
+        examples=[{"model.learner.penalty": -0.21, "regime.n_samples": -0.00037}],
+        exclude_if=_is_absent,
     )
     phase: Literal["underparameterized", "threshold", "overparameterized"] = described(
         "Whether samples outnumber parameters.", unit="1", example="underparameterized"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from theory import Equivalent, Spectrum
+from theory.classification.convex import ClassificationPrediction
 from theory.classification.gradient import MixtureRates, TeacherRates
 from theory.classification.labels import MixtureLabels
 from theory.classification.teacher import TeacherLabels
@@ -50,6 +51,7 @@ class Answer:
         intercept_noise: variance of a fitted constant over training sets, relative to that of the scores of a class.
         common_noise: share of the scores' scatter over training sets that all samples have in common, where that matters.
         network: overlaps of hidden units, by the names of the wire.
+        classifier, outer_ridge: the solution of a convex loss, and of any fixed point: where derivatives start from.
         separability: of the classes; see :class:`theory.classification.separability.Separability`.
     """
 
@@ -74,6 +76,8 @@ class Answer:
     intercept_noise: float = 0.0
     common_noise: float = 0.0
     network: dict[str, Any] | None = None
+    classifier: ClassificationPrediction | None = None
+    outer_ridge: float | None = None
 
     @classmethod
     def of(cls, found: Any, **more: Any) -> "Answer":

@@ -92,6 +92,12 @@ def mean_squares(regime: MixtureRegime, spectrum: Spectrum) -> Vector:
         ) from None
 
 
+def plain_spectrum(regime: Any) -> Spectrum:
+    """Return the spectrum of the inputs that an answered request was solved for."""
+    alignment = getattr(regime, "mean_alignment", None) or regime.target.alignment
+    return _spectrum(regime, alignment, "/regime")
+
+
 def spectrum_of(regime: TeacherNetworkRegime) -> Spectrum:
     """Return the spectrum of a regime's inputs.
 

@@ -136,6 +136,7 @@ def _by_loss(request: PredictionRequest, built: Built, loss: Any) -> Answer:
     return Answer.of(
         found,
         ridge=found.outer_ridge,
+        classifier=found,
         intercept_noise=_intercept_noise(found, n_samples) if request.model.fit_intercept else 0.0,
         common_noise=_common_noise(built, found) if isinstance(loss, Hinge) else 0.0,
         separability=None

@@ -20,6 +20,7 @@ from api_schemas.regime import RegressionRegime
 from theory import InadmissibleProblem
 from workers.answers import Answer, Built
 from workers.building import build, inadmissible, too_far_apart
+from workers.gradients import gradient_of
 from workers.kinds import Kind
 from workers.registry import ALIGNMENTS, COVARIANCES, FEATURES, KERNELS, LEARNERS, REGIMES
 from workers.warnings import warnings_for
@@ -90,6 +91,7 @@ def prediction_of(request: PredictionRequest, built: Built, answer: Answer, *, k
         critical_step_size=_finite(answer.critical_step_size),
         separability=None if answer.separability is None else separability_of(answer.separability),
         network=None if answer.network is None else NetworkState(**answer.network),
+        gradient=gradient_of(request, built, answer) if request.include else None,
         phase=answer.phase,
         numerics=Numerics(residual=answer.residual, iterations=answer.iterations),
         warnings=warnings_for(request, built, answer),

@@ -59,6 +59,8 @@ def check(request: ValidationRequest) -> None:
         Refused: the theory's assumptions do not hold, or the problem has no finite form; pointers are within ``request``.
     """
     regime = request.request.regime
+    if request.request.include:
+        raise Refused("/request/include", "must be empty: a validation compares what can be drawn; leave it out")
     if isinstance(regime, MixtureRegime):
         fewest = regime.n_samples * min(regime.positive_fraction, 1.0 - regime.positive_fraction)
         if fewest < FEWEST_OF_A_CLASS:

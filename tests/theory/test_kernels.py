@@ -11,7 +11,7 @@ import theory
 from tests.theory.oracles import assert_printed
 from theory import RandomLayer, predict_ridge
 from theory.activations import ACTIVATIONS, activation
-from theory.equivalents.sphere import _harmonics
+from theory.equivalents.sphere import harmonics
 
 ISOTROPIC = theory.covariance.isotropic(200)
 ENERGIES = theory.target.isotropic(ISOTROPIC, signal_variance=1.0)
@@ -229,11 +229,11 @@ class TestSphere:
         diagonal = float(kernel.on_sphere(np.ones(1))[0])
         np.testing.assert_allclose(modes.trace, diagonal, rtol=1e-9)
 
-    def test_multiplicities_are_dimensions_of_harmonics(self) -> None:
-        assert [_harmonics(3, degree) for degree in range(5)] == [1.0, 3.0, 5.0, 7.0, 9.0]
-        assert [_harmonics(4, degree) for degree in range(5)] == [1.0, 4.0, 9.0, 16.0, 25.0]
+    def test_multiplicities_are_dimensions_ofharmonics(self) -> None:
+        assert [harmonics(3, degree) for degree in range(5)] == [1.0, 3.0, 5.0, 7.0, 9.0]
+        assert [harmonics(4, degree) for degree in range(5)] == [1.0, 4.0, 9.0, 16.0, 25.0]
         # Homogeneous polynomials of degree 6 in 24 variables, less those of degree 4.
-        np.testing.assert_allclose(_harmonics(24, 6), 475020.0 - 17550.0, rtol=1e-12)
+        np.testing.assert_allclose(harmonics(24, 6), 475020.0 - 17550.0, rtol=1e-12)
 
     def test_the_linear_regime_is_its_first_plateau(self) -> None:
         """With n of the order of d and d large, degree 1 is all that can be learned."""

@@ -119,6 +119,11 @@ class Activation:
         part to full relative precision, and the square of what then remains beside 1 and z is averaged.
         """
         grid = self.grid(variance, shift)
+        rest = self.nonlinear_part(grid)
+        return grid.average(rest * rest)
+
+    def nonlinear_part(self, grid: Panels) -> Array:
+        """Return phi less what it has in common with 1 and z, at the nodes of a grid, to full relative precision."""
         variance_here = grid.deviation[..., None, None, None] ** 2
         bent = grid.integrate(grid.integrate(variance_here * self.curvature(grid.u)))
         for place, jump in self.kinks:
@@ -126,8 +131,8 @@ class Activation:
         for place, jump in self.discontinuities:
             bent = bent + jump * np.sign(grid.z) * _beyond(grid, place)
         constant, linear = grid.average(bent), grid.average(bent * grid.z)
-        rest = bent - constant[..., None, None, None] - linear[..., None, None, None] * grid.z
-        return grid.average(rest * rest)
+        rest: Array = bent - constant[..., None, None, None] - linear[..., None, None, None] * grid.z
+        return rest
 
     def dual(self, variance_u: Array, variance_v: Array, covariance: Array) -> Array:
         """E phi(u) phi(v) for centred Gaussian (u, v)."""

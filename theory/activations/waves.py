@@ -49,7 +49,7 @@ class Wave(Activation):
     def nonlinear_variance(self, variance: Array, shift: Array) -> Array:
         # (1 + e^-2q)/2 - e^-q and (1 - e^-2q)/2 - q e^-q, weighted by phi(b)^2 and phi'(b)^2.
         even = 0.5 * np.expm1(-variance) ** 2
-        return self.value(shift) ** 2 * even + self.slope(shift) ** 2 * _odd_rest(variance)
+        return self.value(shift) ** 2 * even + self.slope(shift) ** 2 * odd_rest(variance)
 
     @override
     def bias_nodes(self, frozen: float, residual: float) -> tuple[Array, Array]:
@@ -125,7 +125,7 @@ def _mean_square(here: Array, across: Array, variance: Array) -> Array:
     return here * here * (1.0 - across_share) + across * across * across_share
 
 
-def _odd_rest(variance: Array) -> Array:
+def odd_rest(variance: Array) -> Array:
     """e^-q (sinh(q) - q), by the series of sinh where the difference would lose digits."""
     small = np.minimum(variance, 2.0)
     square = small * small

@@ -142,6 +142,24 @@ class TeacherLabels:
             slopes[2, 2] -= density * velocity * proximal
         return Conjugates(mean, float(weights @ at.dual**2), curvature, slopes, loss.anchor)
 
+    def rates_by_latent_variance(
+        self, loss: Loss, mean_margin: float, deviation: float, proximal: float
+    ) -> tuple[float, float, float]:
+        """Return the derivatives of mh, qh and Vh by the variance of latent and noise, at the same scores."""
+        cosines, sines = self._angles(mean_margin, deviation)
+        skews, variances = cosines / sines, self.latent.variances
+        scale = np.sqrt(variances)
+        nodes = self._nodes(loss, mean_margin, deviation, proximal)
+        t = nodes.t
+        at = loss.pointwise(deviation * t, proximal)
+        steep = 2.0 * nodes.weights * np.exp(-0.5 * np.outer(skews, t) ** 2) / np.sqrt(2.0 * np.pi)
+        # The density turns with c = m / (s scale), and mh is counted in units of the scale too.
+        turning = self.latent.shares * (-0.5 * cosines / variances) / sines**3
+        turned, tilted = t * (turning @ steep), turning * cosines / scale
+        boundary = tilted @ steep - t * t * ((tilted / sines**2) @ steep)
+        boundary -= (0.5 * self.latent.shares / (variances * scale * sines)) @ steep
+        return float(boundary @ at.dual), float(turned @ at.dual**2), float(turned @ at.curvature)
+
     def intercept(self, loss: Loss, scores: Scores) -> float:  # noqa: ARG002 - of the protocol
         """0, by symmetry."""
         return 0.0

@@ -130,6 +130,13 @@ class BlockEquivalent:
         """The penalty that a family sees: ``kappa / p_b``."""
         return outer * (sum(self.widths) / width)
 
+    def inner_ridges(self, outer: float) -> tuple[float, ...]:
+        """Return the families' own ridges at an outer one."""
+        return tuple(
+            float(solve_effective_ridge(modes, width, self._inner(outer, width)).ridge)
+            for modes, width in zip(self.families, self.widths, strict=True)
+        )
+
     def _sums(self, outer: float, n_samples: float) -> _Sums:
         margins, solved = [], True
         df1, df2, spread_per, mixed_per, mixed, feature_variance, bias, learned, learned_twice = (0.0,) * 9

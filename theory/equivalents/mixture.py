@@ -29,7 +29,7 @@ class ContinuedMixture(NamedTuple):
     """What :class:`theory.equivalents.point.Continued` holds, but that T is no sum over shares.
 
     ``level`` is the mean of the labels, as far as the features are to express it, ``learned_level`` the part of it that the
-    population problem does.
+    population problem does, and ``inner`` are the ridges of the features' own shares.
     """
 
     ridge: Complex
@@ -42,6 +42,7 @@ class ContinuedMixture(NamedTuple):
     shares: tuple[Share, ...] = ()
     unlearnable_variance: float = 0.0
     noise_variance: float = 0.0
+    inner: tuple[Complex, ...] = ()
 
 
 class _Matrix(NamedTuple):
@@ -158,6 +159,7 @@ class MixtureEquivalent:
             level=self.level,
             learned_level=matrix.learned_level,
             converged=found.converged,
+            inner=tuple(share.ridge for share in found.shares),
         )
 
 

@@ -49,7 +49,7 @@ def random_fourier(
     sines = replace(
         base,
         eigenvalues=decay * base.eigenvalues / (n_inputs * length_scale**2),
-        tail_trace=_sine_tail(q),
+        tail_trace=sine_tail(q),
     )
     constant = 0.0 if fit_intercept else decay
     cosines = Modes(
@@ -66,7 +66,7 @@ def random_fourier(
     )
 
 
-def _sine_tail(q: float) -> float:
+def sine_tail(q: float) -> float:
     """Return ``exp(-q) (sinh q - q)``, the variance of a sine that its linear part leaves, without cancellation."""
     if q > 1.0:
         return float(-0.5 * np.expm1(-2.0 * q) - q * np.exp(-q))

@@ -80,14 +80,14 @@ def _spectrum(kernel: Kernel, dimension: int, n_samples: float, n_degrees: int) 
     """Return eigenvalues and multiplicities of the degrees that are told apart, and h(1)."""
     diagonal = float(kernel.on_sphere(np.ones(1))[0])
     closed = kernel.derivative_on_sphere(1, np.zeros(1)) is not None
-    nodes, weights = _cosine_rule(dimension)
+    nodes, weights = cosine_rule(dimension)
     values = np.zeros(0) if closed else kernel.on_sphere(nodes)
     eigenvalues: list[float] = []
     multiplicities: list[float] = []
     before, polynomial = np.zeros_like(nodes), np.ones_like(nodes)
     left = diagonal
     for degree in range(MAX_DEGREE):
-        count = _harmonics(dimension, degree)
+        count = harmonics(dimension, degree)
         if closed:
             eigenvalue = _by_derivative(kernel, dimension, degree)
         else:
@@ -115,7 +115,7 @@ def _spectrum(kernel: Kernel, dimension: int, n_samples: float, n_degrees: int) 
     return np.array(eigenvalues), np.array(multiplicities), diagonal
 
 
-def _harmonics(dimension: int, degree: int) -> float:
+def harmonics(dimension: int, degree: int) -> float:
     """Dimension of the spherical harmonics of a degree."""
     if degree == 0:
         return 1.0
@@ -128,7 +128,7 @@ def _harmonics(dimension: int, degree: int) -> float:
 
 def _by_derivative(kernel: Kernel, dimension: int, degree: int) -> float:
     """Rodrigues' formula: ``E[h^(l)(t)] / (2^l (d/2)_l)`` with t the cosine in d + 2l dimensions; no cancellation."""
-    nodes, weights = _cosine_rule(dimension + 2 * degree)
+    nodes, weights = cosine_rule(dimension + 2 * degree)
     values = kernel.derivative_on_sphere(degree, nodes)
     assert values is not None
     scale = 1.0
@@ -139,7 +139,7 @@ def _by_derivative(kernel: Kernel, dimension: int, degree: int) -> float:
 
 
 @lru_cache(maxsize=512)
-def _cosine_rule(dimension: int) -> tuple[Vector, Vector]:
+def cosine_rule(dimension: int) -> tuple[Vector, Vector]:
     """Rule for averages over the cosine t to a fixed direction on the sphere, of functions that are smooth in the angle.
 
     The angle's density is proportional to ``sin^(d-2)``: panels resolve its bulk about the right angle and shrink

@@ -16,6 +16,7 @@ and Patil, LeJeune, arXiv:2310.04357.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -106,14 +107,8 @@ def predict_gradient_flow(
     Source: see :mod:`theory.learners.gradient_methods`.
     """
     _check(n_samples > 0.0 and penalty >= 0.0 and bool(np.all(np.asarray(time) >= 0.0)))
-    problem = _Problem.of(features, n_samples, penalty)
-
-    def contours(value: float) -> Contours | None:
-        # In units of the available samples: their second moments are those of all samples over the share.
-        scaled = min(float(value) * problem.share, problem.last_time)
-        return of_flow(scaled) if scaled > 0.0 else None
-
-    return _predict(problem, time, contours)
+    problem = Problem.of(features, n_samples, penalty)
+    return _predict(problem, time, partial(flow_contours, problem))
 
 
 def predict_gradient_descent(
@@ -136,7 +131,7 @@ def predict_gradient_descent(
     Source: see :mod:`theory.learners.gradient_methods`.
     """
     _check(n_samples > 0.0 and penalty >= 0.0 and step_size > 0.0 and bool(np.all(np.asarray(steps) >= 0)))
-    problem = _Problem.of(features, n_samples, penalty)
+    problem = Problem.of(features, n_samples, penalty)
     bound = largest_step_size(features, n_samples, penalty=penalty)
     if not step_size < bound:
         raise InadmissibleProblem(
@@ -144,23 +139,7 @@ def predict_gradient_descent(
             f" gradient descent to converge, got {step_size:g}",
             argument="step_size",
         )
-    # The largest eigenvalue shrinks by this factor a step, to alternating signs.
-    slowest = max(2.0 * step_size / bound - 1.0, 0.0)
-
-    def contours(value: float) -> Contours | None:
-        count, scaled = int(value), step_size * problem.share
-        if count == 0:
-            return None
-        if count * scaled >= problem.last_time and (slowest == 0.0 or count * np.log(slowest) < -SETTLED):
-            return of_flow(problem.last_time)
-        return Contours(
-            first=descent_contour(scaled, count),
-            second=descent_contour(scaled, count, between=False),
-            doubled=descent_contour(scaled, 2 * count),
-            time=scaled * count,
-        )
-
-    found = _predict(problem, steps, contours)
+    found = _predict(problem, steps, partial(descent_contours, problem, step_size=step_size, bound=bound))
     return replace(found, critical_step_size=bound)
 
 
@@ -196,7 +175,7 @@ def _prepared(features: Equivalent | Modes, n_samples: float) -> tuple[Equivalen
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Problem:
+class Problem:
     """What does not depend on the time.
 
     Attributes:
@@ -218,7 +197,7 @@ class _Problem:
     last_time: float
 
     @classmethod
-    def of(cls, features: Equivalent | Modes, n_samples: float, penalty: float) -> "_Problem":
+    def of(cls, features: Equivalent | Modes, n_samples: float, penalty: float) -> "Problem":
         """Work it out."""
         equivalent, available = _prepared(features, n_samples)
         ridgeless = equivalent.solve(n_samples, 0.0)
@@ -234,6 +213,30 @@ class _Problem:
         )
 
 
+def flow_contours(problem: Problem, time: float) -> Contours | None:
+    """Return the contours of gradient flow at a time, None before it begins."""
+    # In units of the available samples: their second moments are those of all samples over the share.
+    scaled = min(float(time) * problem.share, problem.last_time)
+    return of_flow(scaled) if scaled > 0.0 else None
+
+
+def descent_contours(problem: Problem, steps: float, *, step_size: float, bound: float) -> Contours | None:
+    """Return the contours of gradient descent after some steps, None before the first; ``bound`` is the largest step size."""
+    # The largest eigenvalue shrinks by this factor a step, to alternating signs.
+    slowest = max(2.0 * step_size / bound - 1.0, 0.0)
+    count, scaled = int(steps), step_size * problem.share
+    if count == 0:
+        return None
+    if count * scaled >= problem.last_time and (slowest == 0.0 or count * np.log(slowest) < -SETTLED):
+        return of_flow(problem.last_time)
+    return Contours(
+        first=descent_contour(scaled, count),
+        second=descent_contour(scaled, count, between=False),
+        doubled=descent_contour(scaled, 2 * count),
+        time=scaled * count,
+    )
+
+
 def _last_time(ridgeless: Point, n_samples: float, mean_eigenvalue: float) -> float:
     """Return a time after which nothing moves without a penalty."""
     if ridgeless.sample_margin > 0.0:
@@ -245,7 +248,7 @@ def _last_time(ridgeless: Point, n_samples: float, mean_eigenvalue: float) -> fl
 
 
 def _predict(
-    problem: _Problem, times: npt.ArrayLike, contours: Callable[[float], Contours | None]
+    problem: Problem, times: npt.ArrayLike, contours: Callable[[float], Contours | None]
 ) -> GradientPrediction:
     values = np.atleast_1d(np.asarray(times, float))
     found = np.empty((values.size, len(Moments._fields)))
@@ -274,14 +277,14 @@ def _predict(
     return _answer(problem, found, scalar=np.ndim(times) == 0)
 
 
-def _solve(found: Vector, waiting: list[tuple[int, Contours]], problem: _Problem) -> None:
+def _solve(found: Vector, waiting: list[tuple[int, Contours]], problem: Problem) -> None:
     """Fill in the rows of the times that wait."""
     plans = [plan for _, plan in waiting]
     rows = along(problem.equivalent, problem.available, problem.penalty, plans)
     found[[position for position, _ in waiting]] = rows
 
 
-def _answer(problem: _Problem, found: Vector, *, scalar: bool) -> GradientPrediction:
+def _answer(problem: Problem, found: Vector, *, scalar: bool) -> GradientPrediction:
     share, point = problem.share, problem.ridgeless
     noise = float(point.noise_variance)
     test, train, bias, norm, df1, *scores, error, nodes = found.T

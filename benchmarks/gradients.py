@@ -1,0 +1,59 @@
+"""Gradients beside the predictions they belong to: a row for each family of features and learners."""
+
+from typing import Any
+
+from api_schemas.prediction import PredictionRequest
+from benchmarks.report import Report, median_seconds
+from workers.predictions import predict
+
+GOAL = 3.0
+"""Times the prediction that its gradient may cost."""
+SIZES = {"n_samples": 800, "n_features": 400}
+REGRESSION: dict[str, Any] = {"kind": "regression", **SIZES, "noise_variance": 0.25}
+MIXTURE: dict[str, Any] = {"kind": "mixture", **SIZES}
+RIDGE = {"kind": "ridge", "penalty": 0.1}
+RELU = {"activation": "relu", "width": 600}
+BIASED = {"activation": "relu", "width": 600, "bias_variance": 0.1}
+LINEAR = {"kind": "linear"}
+KERNEL = {"kind": "kernel", "kernel": {"kind": "rbf"}}
+SPHERE = {"kind": "sphere", "n_samples": 800, "n_features": 24, "degree_energies": [0, 0.5, 0.5]}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "linear, ridge": (LINEAR, RIDGE, REGRESSION),
+    "power law of 4,000 modes, ridge": (
+        LINEAR,
+        RIDGE,
+        {**REGRESSION, "n_features": 4000, "covariance": {"kind": "power_law", "exponent": 1.5}},
+    ),
+    "random projection, ridge": ({"kind": "random_projection", "width": 300}, RIDGE, REGRESSION),
+    "a layer, ridge": ({"kind": "random_features", "layers": [RELU]}, RIDGE, REGRESSION),
+    "three layers with biases, ridge": ({"kind": "random_features", "layers": [BIASED] * 3}, RIDGE, REGRESSION),
+    "random Fourier features, ridge": ({"kind": "random_fourier", "frequencies": 300}, RIDGE, REGRESSION),
+    "kernel, ridge": (KERNEL, RIDGE, REGRESSION),
+    "kernel on the sphere, ridge": (KERNEL, RIDGE, SPHERE),
+    "linear, gradient flow": (LINEAR, {"kind": "gradient_flow", "time": 10.0}, REGRESSION),
+    "linear, gradient descent": (LINEAR, {"kind": "gradient_descent", "step_size": 0.1, "steps": 100}, REGRESSION),
+    "linear, sgd": (LINEAR, {"kind": "sgd", "step_size": 0.001}, REGRESSION),
+    "linear, ridge on classes": (LINEAR, RIDGE, MIXTURE),
+    "linear, logistic": (LINEAR, {"kind": "logistic", "penalty": 0.01}, MIXTURE),
+    "linear, hinge": (LINEAR, {"kind": "hinge", "penalty": 0.01}, MIXTURE),
+    "linear, lda": (LINEAR, {"kind": "lda", "penalty": 0.01}, MIXTURE),
+}
+
+
+def run(report: Report, *, quick: bool = False) -> None:
+    """Measure every family."""
+    for name, (features, learner, regime) in CASES.items():
+        body = {"model": {"features": features, "learner": learner}, "regime": regime}
+        plain = PredictionRequest.model_validate(body)
+        whole = PredictionRequest.model_validate({**body, "include": ["gradient"]})
+        alone = median_seconds(lambda request=plain: predict(request, key=""), repeats=20 if quick else 200)
+        both = median_seconds(lambda request=whole: predict(request, key=""), repeats=20 if quick else 200)
+        ratio = (both - alone) / alone
+        report.add(
+            f"(g) gradient: {name}",
+            f"{1e3 * (both - alone):.2f} ms",
+            baseline=f"its prediction {1e3 * alone:.2f} ms",
+            result=f"{ratio:.1f} times the prediction",
+            goal=f"<= {GOAL:g} times",
+            met=ratio <= GOAL,
+        )

@@ -1,0 +1,423 @@
+"""Gradients of every combination, against differences of high order of the prediction itself.
+
+A difference along a random direction of all parameters at once tests all of them in a few predictions. Formulas of order 8
+leave a truncation that falls with the eighth power of the step, and rounding of about 1e-16 over the step.
+"""
+
+import copy
+import itertools
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from api_schemas.prediction import PredictionRequest
+from workers.predictions import predict
+from workers.refusals import Unsupported
+from workers.registry import COMBINATIONS
+
+CENTRAL = np.array([4.0 / 5.0, -1.0 / 5.0, 4.0 / 105.0, -1.0 / 280.0])
+STEPS = (4e-3, 1.5e-3)
+RELATIVE = 1e-7
+
+LAYERS = [
+    {"activation": {"kind": "leaky_relu", "negative_slope": 0.2}, "width": 70.0, "bias_variance": 0.1},
+    {"activation": "erf", "width": 90.0, "weight_variance": 1.2, "bias_variance": 0.2},
+]
+FEATURES: dict[str, dict[str, Any]] = {
+    "linear": {"kind": "linear"},
+    "random_projection": {"kind": "random_projection", "width": 55.0},
+    "random_features": {"kind": "random_features", "layers": LAYERS[:1]},
+    "random_fourier": {"kind": "random_fourier", "frequencies": 45.0, "length_scale": 1.3},
+    "kernel": {"kind": "kernel", "kernel": {"kind": "rbf", "length_scale": 1.2}},
+}
+LEARNERS: dict[str, dict[str, Any]] = {
+    "ridge": {"kind": "ridge", "penalty": 0.1},
+    "gradient_flow": {"kind": "gradient_flow", "time": 3.0, "penalty": 0.05},
+    "gradient_descent": {"kind": "gradient_descent", "step_size": 0.1, "steps": 30, "penalty": 0.05},
+    "sgd": {"kind": "sgd", "step_size": 0.01},
+    "logistic": {"kind": "logistic", "penalty": 0.02},
+    "hinge": {"kind": "hinge", "penalty": 0.02},
+    "lda": {"kind": "lda", "penalty": 0.1},
+}
+CONTOURS = ("sgd", "gradient_flow", "gradient_descent")
+"""Learners whose predictions on layers with biases take tenths of a second."""
+SIZES = {"n_samples": 100.0, "n_features": 40.0}
+REGIMES: dict[str, dict[str, Any]] = {
+    "regression": {
+        "kind": "regression",
+        **SIZES,
+        "covariance": {"kind": "spiked", "bulk_variance": 0.9, "spikes": [4.0, 3.0]},
+        "target": {"signal_variance": 0.8, "nonlinear_variance": 0.1, "mean": 0.3},
+        "noise_variance": 0.25,
+    },
+    "eigenspectrum": {
+        "kind": "eigenspectrum",
+        "n_samples": 50.0,
+        "eigenvalues": [1.0, 0.1, 0.05],
+        "multiplicities": [10.0, 90.0, 20.0],
+        "energies": [0.8, 0.2, 0.1],
+        "tail_trace": 0.3,
+        "noise_variance": 0.1,
+    },
+    "sphere": {
+        "kind": "sphere",
+        "n_samples": 300.0,
+        "n_features": 24.0,
+        "degree_energies": [0.1, 0.5, 0.5],
+        "noise_variance": 0.1,
+    },
+    "mixture": {"kind": "mixture", **SIZES, "mean_norm": 1.4, "positive_fraction": 0.4},
+    "teacher_classification": {"kind": "teacher_classification", **SIZES, "link": "sign", "noise_variance": 0.2},
+}
+
+
+def request_of(features: Any, learner: Any, regime: Any, *, fit_intercept: bool = False) -> dict[str, Any]:
+    """Return a request."""
+    return {
+        "model": {"features": features, "learner": learner, "fit_intercept": fit_intercept},
+        "regime": regime,
+    }
+
+
+def gradient(body: dict[str, Any]) -> dict[str, float | None]:
+    """Return the gradient of a request."""
+    found = predict(PredictionRequest.model_validate({**body, "include": ["gradient"]})).gradient
+    assert found is not None
+    return found
+
+
+def error(body: dict[str, Any]) -> float:
+    """Return the test error of a request."""
+    found = predict(PredictionRequest.model_validate(body)).test_error
+    assert found is not None
+    return found
+
+
+def full(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a request with its defaults."""
+    dumped: dict[str, Any] = PredictionRequest.model_validate(body).model_dump()
+    return dumped
+
+
+def holder(body: Any, path: str) -> tuple[Any, Any]:
+    """Return what holds a number, and its place in it."""
+    *way, last = path.split(".")
+    for name in way:
+        body = body[int(name)] if isinstance(body, list) else body[name]
+    return body, int(last) if isinstance(body, list) else last
+
+
+def value_at(body: dict[str, Any], path: str) -> float:
+    """Return a number of a request."""
+    part, place = holder(body, path)
+    return float(part[place])
+
+
+def moved(body: dict[str, Any], changes: dict[str, float]) -> dict[str, Any]:
+    """Return a request with other numbers."""
+    other = copy.deepcopy(body)
+    for path, change in changes.items():
+        part, place = holder(other, path)
+        part[place] += change
+    return other
+
+
+def check(body: dict[str, Any], *, only: tuple[str, ...] = (), relative: float = RELATIVE) -> None:
+    """Compare the derivative along a direction of all positive numbers with differences."""
+    found, whole = gradient(body), full(body)
+    generator = np.random.default_rng(zlib.crc32(repr(body).encode()))
+    direction: dict[str, float] = {}
+    for path, slope in found.items():
+        value = value_at(whole, path)
+        # Boundaries are tested from one side elsewhere; weights move only together.
+        if value == 0.0 or "weights" in path or (only and path not in only):
+            continue
+        assert slope is not None, path
+        direction[path] = value * generator.uniform(0.3, 1.0) * generator.choice([-1.0, 1.0])
+    expected = sum(found[path] * change for path, change in direction.items())  # type: ignore[operator]
+    size = sum(abs(found[path] * change) for path, change in direction.items())  # type: ignore[operator]
+    gaps = []
+    for step in STEPS:
+        sides = [
+            error(moved(whole, {path: sign * k * step * change for path, change in direction.items()}))
+            for k, sign in itertools.product((1, 2, 3, 4), (1, -1))
+        ]
+        difference = float(CENTRAL @ (np.array(sides[::2]) - np.array(sides[1::2]))) / step
+        gaps.append(abs(difference - expected))
+    assert min(gaps) <= relative * max(size, 1e-3 * error(body)), (min(gaps), expected, size)
+
+
+def one_sided(body: dict[str, Any], path: str, step: float) -> float:
+    """Return the derivative from above at a boundary, by a polynomial through six points."""
+    whole, nodes = full(body), np.arange(7.0)
+    values = [error(moved(whole, {path: k * step})) for k in nodes]
+    return float(np.linalg.solve(np.vander(nodes, increasing=True), values)[1]) / step
+
+
+SUPPORTED = [one for one in COMBINATIONS if one["features"] != "two_layer"]
+
+
+@pytest.mark.parametrize(
+    "combination", SUPPORTED, ids=lambda one: f"{one['features']}-{one['learner']}-{one['regime']}"
+)
+def test_every_combination_agrees_with_differences(combination: dict[str, str]) -> None:
+    intercept = combination["regime"] == "mixture" and combination["learner"] in ("logistic", "hinge")
+    features = FEATURES[combination["features"]]
+    by_contour = combination["learner"] in CONTOURS or combination["regime"] == "mixture"
+    if combination["features"] == "random_features" and by_contour:
+        features = {"kind": "random_features", "layers": [{"activation": "relu", "width": 70.0}]}
+    body = request_of(
+        features, LEARNERS[combination["learner"]], REGIMES[combination["regime"]], fit_intercept=intercept
+    )
+    check(body)
+
+
+@pytest.mark.parametrize("combination", [one for one in COMBINATIONS if one["features"] == "two_layer"])
+def test_trained_networks_say_that_they_have_none(combination: dict[str, str]) -> None:
+    body = {
+        "model": {"features": {"kind": "two_layer", "hidden_units": 2}, "learner": {"kind": "sgd", "step_size": 0.5}},
+        "regime": {"kind": "teacher_network", "n_samples": 1000, "n_features": 100, "hidden_units": 2},
+        "include": ["gradient"],
+    }
+    assert combination["regime"] == "teacher_network"
+    with pytest.raises(Unsupported) as refusal:
+        predict(PredictionRequest.model_validate(body))
+    assert refusal.value.pointer == "/include"
+
+
+COVARIANCES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"kind": "isotropic", "variance": 1.3}, {}),
+    ({"kind": "discrete", "eigenvalues": [1.0, 5.0], "weights": [0.4, 0.6]}, {}),
+    ({"kind": "power_law", "exponent": 1.4, "scale": 1.2}, {"kind": "source", "exponent": 0.4}),
+    ({"kind": "spiked", "spikes": [30.0, 10.0]}, {"kind": "energies", "values": [1.0, 2.0, 3.0]}),
+    ({"kind": "ar1", "correlation": 0.5}, {}),
+    ({"kind": "ar1", "correlation": -0.8}, {}),
+    ({"kind": "explicit", "eigenvalues": [float(k) for k in range(1, 41)]}, {}),
+]
+
+
+@pytest.mark.parametrize(("covariance", "alignment"), COVARIANCES, ids=lambda value: value.get("kind", ""))
+def test_covariances_and_alignments(covariance: dict[str, Any], alignment: dict[str, Any]) -> None:
+    regime = copy.deepcopy(REGIMES["regression"])
+    regime["covariance"] = covariance
+    if alignment:
+        regime["target"]["alignment"] = alignment
+    for fit_intercept in (False, True):
+        check(request_of(FEATURES["linear"], LEARNERS["ridge"], regime, fit_intercept=fit_intercept))
+
+
+def test_weights_are_shares() -> None:
+    regime = {
+        **REGIMES["regression"],
+        "covariance": {"kind": "discrete", "eigenvalues": [1.0, 5.0], "weights": [0.4, 0.6]},
+    }
+    body = full(request_of(FEATURES["linear"], LEARNERS["ridge"], regime))
+    first, second = (gradient(body)[f"regime.covariance.weights.{place}"] for place in (0, 1))
+    assert first is not None
+    assert second is not None
+    # What is scaled alike changes nothing.
+    assert 0.4 * first + 0.6 * second == pytest.approx(0.0, abs=1e-12)
+    values = []
+    for k in (1, 2, 3, 4):
+        other = [copy.deepcopy(body) for _ in range(2)]
+        for sign, one in zip((1.0, -1.0), other, strict=True):
+            one["regime"]["covariance"]["weights"] = [0.4 + sign * k * 2e-3, 0.6 - sign * k * 2e-3]
+        values.append(error(other[0]) - error(other[1]))
+    assert first - second == pytest.approx(float(CENTRAL @ np.array(values)) / 2e-3, rel=1e-8)
+
+
+def test_a_large_family_and_many_entries() -> None:
+    regime = {**REGIMES["regression"], "n_features": 1_000_000, "covariance": {"kind": "power_law", "exponent": 1.5}}
+    check(request_of(FEATURES["linear"], LEARNERS["ridge"], regime))
+    regime = {
+        **REGIMES["regression"],
+        "n_features": 150.0,
+        "covariance": {"kind": "explicit", "eigenvalues": np.linspace(1.0, 2.0, 150).tolist()},
+    }
+    body = request_of(FEATURES["linear"], LEARNERS["ridge"], regime)
+    assert not [path for path in gradient(body) if path.startswith("regime.covariance.eigenvalues")]
+    check(body)
+
+
+KERNELS: list[dict[str, Any]] = [
+    {"kind": "polynomial", "degree": 3, "offset": 0.7},
+    {"kind": "laplace", "length_scale": 1.2},
+    {"kind": "exponential", "rate": 0.8},
+    {"kind": "ck", "layers": [{"activation": "gelu", "bias_variance": 0.1}, {"activation": "erf"}]},
+    {"kind": "ck", "layers": [{"activation": {"kind": "ternary", "low": -0.5, "high": 0.7}, "bias_variance": 0.1}]},
+    {"kind": "ntk", "layers": [{"activation": "relu"}, {"activation": {"kind": "leaky_relu", "negative_slope": 0.3}}]},
+]
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel["kind"])
+@pytest.mark.parametrize("regime", ["regression", "sphere"])
+def test_kernels(kernel: dict[str, Any], regime: str) -> None:
+    body = request_of({"kind": "kernel", "kernel": kernel}, LEARNERS["ridge"], REGIMES[regime])
+    if kernel["kind"] not in ("ck", "ntk") or regime == "regression":
+        check(body)
+        return
+    with pytest.raises(Unsupported) as refusal:
+        gradient(body)
+    assert refusal.value.pointer == "/include"
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize(
+    "activations",
+    [("erf", "relu"), ("sin", "sigmoid"), ("softplus", "sign", "quadratic"), ("abs", "cos"), ("tanh", "gelu")],
+    ids="-".join,
+)
+def test_layers(activations: tuple[str, ...], fit_intercept: bool) -> None:
+    layers = [
+        {"activation": name, "width": 60.0 + 20.0 * place, "weight_variance": 1.2, "bias_variance": 0.1 * (place % 2)}
+        for place, name in enumerate(activations)
+    ]
+    features = {"kind": "random_features", "layers": layers}
+    check(request_of(features, LEARNERS["ridge"], REGIMES["regression"], fit_intercept=fit_intercept))
+
+
+def test_an_activation_by_its_name_has_its_parameters() -> None:
+    named = request_of(
+        {"kind": "random_features", "layers": [{"activation": "leaky_relu", "width": 50}]},
+        LEARNERS["ridge"],
+        REGIMES["regression"],
+    )
+    path = "model.features.layers.0.activation.negative_slope"
+    spelled = full(named)
+    sides = []
+    for change in (1e-3, -1e-3):
+        spelled["model"]["features"]["layers"][0]["activation"] = {
+            "kind": "leaky_relu",
+            "negative_slope": 0.01 + change,
+        }
+        sides.append(error(spelled))
+    assert gradient(named)[path] == pytest.approx((sides[0] - sides[1]) / 2e-3, rel=1e-4)
+
+
+BOUNDARIES: list[tuple[dict[str, Any], str, float]] = [
+    (
+        request_of(FEATURES["linear"], {"kind": "ridge", "penalty": 0.0}, REGIMES["regression"]),
+        "model.learner.penalty",
+        1e-3,
+    ),
+    (
+        request_of(FEATURES["linear"], {"kind": "ridge", "penalty": 0.0}, {**REGIMES["regression"], "n_samples": 20.0}),
+        "model.learner.penalty",
+        1e-2,
+    ),
+    (
+        request_of(FEATURES["random_projection"], {"kind": "gradient_flow", "time": 0.0}, REGIMES["regression"]),
+        "model.learner.time",
+        2e-3,
+    ),
+    (
+        request_of(
+            {
+                "kind": "random_features",
+                "layers": [{"activation": "relu", "width": 60}, {"activation": "relu", "width": 80}],
+            },
+            LEARNERS["ridge"],
+            REGIMES["regression"],
+        ),
+        "model.features.layers.0.bias_variance",
+        2e-2,
+    ),
+    (
+        request_of(
+            {"kind": "random_features", "layers": [{"activation": "tanh", "width": 60}]},
+            LEARNERS["ridge"],
+            REGIMES["regression"],
+            fit_intercept=True,
+        ),
+        "model.features.layers.0.bias_variance",
+        2e-2,
+    ),
+    (
+        request_of(
+            {"kind": "kernel", "kernel": {"kind": "polynomial", "degree": 2, "offset": 0.0}},
+            LEARNERS["ridge"],
+            REGIMES["sphere"],
+        ),
+        "model.features.kernel.offset",
+        5e-3,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "step"), BOUNDARIES, ids=[f"{k}-{one[1].split('.')[-1]}" for k, one in enumerate(BOUNDARIES)]
+)
+def test_derivatives_at_a_boundary_are_those_from_inside(body: dict[str, Any], path: str, step: float) -> None:
+    assert gradient(body)[path] == pytest.approx(one_sided(body, path, step), rel=1e-5)
+
+
+def test_where_the_error_jumps_there_is_no_derivative() -> None:
+    layers = {"kind": "random_features", "layers": [{"activation": "abs", "width": 60}]}
+    found = gradient(request_of(layers, LEARNERS["ridge"], REGIMES["regression"]))
+    assert found["model.features.layers.0.bias_variance"] is None
+    assert None not in [value for path, value in found.items() if "bias" not in path]
+
+
+def test_where_the_error_diverges_there_is_no_derivative() -> None:
+    regime = {**REGIMES["regression"], "n_samples": 40.0}
+    found = gradient(request_of(FEATURES["linear"], {"kind": "ridge", "penalty": 0.0}, regime))
+    assert found
+    assert set(found.values()) == {None}
+
+
+MORE_CLASSES: list[dict[str, Any]] = [
+    request_of(FEATURES["linear"], {"kind": "hinge", "penalty": 0.0}, {**REGIMES["mixture"], "n_samples": 30.0}),
+    request_of(
+        FEATURES["linear"], LEARNERS["logistic"], {"kind": "teacher_classification", **SIZES, "link": "logistic"}
+    ),
+    request_of(FEATURES["random_fourier"], LEARNERS["ridge"], REGIMES["mixture"], fit_intercept=True),
+    request_of(FEATURES["random_projection"], LEARNERS["gradient_flow"], REGIMES["mixture"], fit_intercept=True),
+    request_of(FEATURES["linear"], {"kind": "gradient_flow", "time": 1e6, "penalty": 0.1}, REGIMES["regression"]),
+    request_of(
+        FEATURES["linear"], {"kind": "gradient_descent", "step_size": 0.1, "steps": 3000}, REGIMES["regression"]
+    ),
+]
+
+
+@pytest.mark.parametrize("body", MORE_CLASSES)
+def test_other_regions(body: dict[str, Any]) -> None:
+    check(body)
+
+
+def test_at_first_signs_do_not_depend_on_the_time() -> None:
+    early, later = (
+        gradient(request_of(FEATURES["linear"], {"kind": "gradient_flow", "time": time}, REGIMES["mixture"]))
+        for time in (1e-9, 1e-6)
+    )
+    for path in ("regime.n_samples", "regime.n_features", "regime.mean_norm", "regime.covariance.variance"):
+        # Of first order in the time, in units of the inverse eigenvalue.
+        assert early[path] == pytest.approx(later[path], rel=1e-5), path
+    assert early["model.learner.time"] == 0.0
+
+
+def test_equal_classes_are_alike() -> None:
+    regime = {**REGIMES["mixture"], "positive_fraction": 0.5}
+    found = gradient(request_of(FEATURES["linear"], LEARNERS["logistic"], regime, fit_intercept=True))
+    assert found["regime.positive_fraction"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_units_do_not_matter() -> None:
+    # Euler's relation of what is invariant: inputs and penalty in other units, sizes in proportion.
+    found = gradient(
+        request_of(
+            FEATURES["linear"], LEARNERS["ridge"], {**REGIMES["regression"], "covariance": {"kind": "isotropic"}}
+        )
+    )
+    numbers = {path: value for path, value in found.items() if value is not None}
+    assert 1.0 * numbers["regime.covariance.variance"] + 0.1 * numbers["model.learner.penalty"] == pytest.approx(
+        0.0, abs=1e-12
+    )
+    assert 100.0 * numbers["regime.n_samples"] + 40.0 * numbers["regime.n_features"] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.slow
+def test_layers_with_biases_along_a_contour() -> None:
+    features = {"kind": "random_features", "layers": LAYERS}
+    check(request_of(features, LEARNERS["gradient_flow"], REGIMES["regression"]))
