@@ -52,7 +52,13 @@ class RunningService:
         self.port = 0
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            if self.process is not None:  # it must not outlive a test that gave up on it
+                self.process.kill()
+                self.process.wait()
+            raise
         return self
 
     def __exit__(

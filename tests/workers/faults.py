@@ -128,7 +128,12 @@ class Server:
         return f"unix://{self._folder}/server.sock?db=0"
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            if self.process is not None:
+                self.kill()
+            raise
         return self
 
     def __exit__(
