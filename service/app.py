@@ -145,8 +145,11 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-async def _handle_parameters(request: Request, _: Exception) -> Response:
-    problem = ProblemException("bad_request", "a parameter of the URL or a header is not admissible; see /docs")
+async def _handle_parameters(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Never what was given: it may be a secret, or no valid text.
+    found = [f"{' '.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+    problem = ProblemException("bad_request", "; ".join(found) or "a parameter is not admissible; see /docs")
     return problem.response(request.scope.get("request_id"))
 
 

@@ -199,7 +199,8 @@ def validate(
 ) -> None:
     """Draw and train a prediction's model at its finite size, many times, here and now, and compare with the theory.
 
-    The numbers are those of POST /v1/validations. Exit code 1 if theory and simulation disagree.
+    The numbers are those of POST /v1/validations. Exit code 1 if theory and simulation disagree, 2 if the request is not
+    admissible, 3 if the device is not there.
     """
     from service.computations import refusals
     from simulation.devices import DeviceUnavailable, open_device

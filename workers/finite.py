@@ -1,6 +1,6 @@
 """From a prediction request to the same problem at finite size: what :mod:`simulation` draws and trains."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -92,11 +92,12 @@ def finite_problem(request: PredictionRequest) -> FiniteProblem:
     Raises:
         Refused: a size is no whole number, or one replicate does not fit into memory.
     """
-    _check_whole(request)
+    sizes = _sizes(request)
+    _check_whole(sizes)
     numbers, _ = cost(request)
     if numbers > MOST_NUMBERS:
         raise Refused(
-            "/regime/n_samples",
+            max(sizes, key=lambda pointer: sizes[pointer]),
             f"one replicate would need {numbers:.2g} numbers, more than the {MOST_NUMBERS:.0e} that a simulation may; choose"
             " smaller sizes in the same ratios",
         )
@@ -213,8 +214,8 @@ def _network(request: PredictionRequest, regime: TeacherNetworkRegime) -> Online
     )
 
 
-def _check_whole(request: PredictionRequest) -> None:
-    """Refuse fractions of samples and features, which have limits but cannot be drawn."""
+def _sizes(request: PredictionRequest) -> dict[str, float]:
+    """Return how many of everything are drawn, by pointers."""
     regime: Any = request.regime
     features: Any = request.model.features
     sizes = [("/regime/n_samples", regime.n_samples)]
@@ -229,8 +230,13 @@ def _check_whole(request: PredictionRequest) -> None:
     ]
     if features.kind == "random_features":
         sizes += [(f"/model/features/layers/{index}/width", layer.width) for index, layer in enumerate(features.layers)]
-    for pointer, value in sizes:
-        if float(value) != round(float(value)):
+    return {pointer: float(value) for pointer, value in sizes}
+
+
+def _check_whole(sizes: Mapping[str, float]) -> None:
+    """Refuse fractions of samples and features, which have limits but cannot be drawn."""
+    for pointer, value in sizes.items():
+        if value != round(value):
             raise Refused(pointer, f"must be a whole number where it is drawn, got {value:g}")
 
 

@@ -209,7 +209,8 @@ class TestList:
 
     @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=!", "cursor=Zm9v"])
     def test_bad_parameters(self, idle: RunningService, query: str) -> None:
-        assert_problem(httpx.get(f"{idle.url}/v1/jobs?{query}"), 400, "bad_request")
+        problem = assert_problem(httpx.get(f"{idle.url}/v1/jobs?{query}"), 400, "bad_request")
+        assert query.partition("=")[0] in problem["detail"]
 
 
 class TestMethods:

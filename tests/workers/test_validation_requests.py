@@ -36,12 +36,33 @@ def test_what_has_no_theory_is_not_simulated(features: str, learner: str, regime
         ({"n_features": 100.5}, "/request/regime/n_features"),
         ({"positive_fraction": 0.001}, "/request/regime/positive_fraction"),
         ({"n_samples": 10**6, "n_features": 10**4}, "/request/regime/n_samples"),
+        ({"n_samples": 100, "n_features": 10**7}, "/request/regime/n_features"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(changes: dict[str, Any], pointer: str) -> None:
     with pytest.raises(Refused) as caught:
         check(validation(MINIMAL["linear"], LEARNER_EXAMPLES["ridge"], {**REGIME_EXAMPLES["mixture"], **changes}))
     assert caught.value.pointer == pointer
+
+
+@pytest.mark.parametrize(
+    ("learner", "changes", "place"),
+    [
+        ("hinge", {}, "hinge"),
+        ("ridge", {"mean_norm": 1e20}, "/request/regime/mean_norm is 1e"),
+        (
+            "ridge",
+            {"covariance": {"kind": "isotropic", "variance": 1e-40}},
+            "/request/regime/covariance/variance is 1e-40",
+        ),
+    ],
+)
+def test_what_single_precision_cannot_hold_is_refused(learner: str, changes: dict[str, Any], place: str) -> None:
+    asked = validation(MINIMAL["linear"], LEARNER_EXAMPLES[learner], {**REGIME_EXAMPLES["mixture"], **changes})
+    with pytest.raises(Refused, match=place) as caught:
+        check(asked.model_copy(update={"dtype": "float32"}))
+    assert caught.value.pointer == "/dtype"
+    check(asked)
 
 
 def test_what_diverges_has_nothing_to_compare_with() -> None:
