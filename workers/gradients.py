@@ -32,6 +32,10 @@ N_UNKNOWNS = 6
 """Ridge and conjugates of a loss, and two ridges of features: no more are eliminated together."""
 
 
+AGREEMENT = 1e-6
+"""Relative difference of the differentiated error and the predicted one beyond which its derivatives have no digits either."""
+
+
 def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gradient:
     """Differentiate the test error of a request that was answered.
 
@@ -57,6 +61,8 @@ def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gra
             error = differentiate(request, built, answer, directions)
     except (ArithmeticError, np.linalg.LinAlgError):
         # The equations are singular: an interpolation threshold without noise, or numbers too far apart.
+        return dict.fromkeys(directions.paths)
+    if not abs(error.value - answer.test_error) <= AGREEMENT * abs(answer.test_error):
         return dict.fromkeys(directions.paths)
     values = error.tangent[: len(directions.paths)].tolist()
     return {
@@ -107,7 +113,7 @@ def _gradient_method(request: PredictionRequest, built: Built, answer: Answer, d
     share = available / n_samples
     plan, changing = _filtered(problem, learner, answer, share)
     if plan is None and built.classes is not None:
-        return _undecided(request, built.classes, directions)
+        return _undecided(request, built.classes, answer, directions)
     if plan is None:
         far = FAR * trace_of(plain)
         solved = _solved(plain, plain.solve(ABUNDANT, far))
@@ -172,7 +178,7 @@ def _filtered(problem: Problem, learner: Any, answer: Answer, share: Any) -> tup
     return plan, None if settled else descent_filter(learner.step_size * share, learner.steps)
 
 
-def _undecided(request: PredictionRequest, classes: Classes, directions: Directions) -> Dual:
+def _undecided(request: PredictionRequest, classes: Classes, answer: Answer, directions: Directions) -> Dual:
     """Before the first step all scores are the fitted constant; with the first step of a flow the error jumps."""
     space, tangent = directions.space, np.zeros(directions.space.size)
     if isinstance(classes.rates, MixtureRates) and request.model.fit_intercept:
@@ -183,7 +189,7 @@ def _undecided(request: PredictionRequest, classes: Classes, directions: Directi
     time = getattr(directions.model.learner, "time", None)
     if time is not None:
         tangent = np.where(time.tangent != 0.0, np.nan, tangent)
-    return Dual(0.0, tangent[: space.size])
+    return Dual(answer.test_error, tangent[: space.size])
 
 
 def _base(request: PredictionRequest, directions: Directions) -> Any:

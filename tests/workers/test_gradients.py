@@ -367,7 +367,21 @@ def test_where_the_error_diverges_there_is_no_derivative() -> None:
     assert set(found.values()) == {None}
 
 
+def test_where_no_digits_are_left_there_is_no_derivative() -> None:
+    # So strong a penalty, for so many frequencies, leaves of the scores less than contours resolve.
+    body = request_of(
+        {"kind": "random_fourier", "frequencies": 5e10},
+        {"kind": "gradient_flow", "time": 2e5, "penalty": 1e6},
+        {"kind": "teacher_classification", "n_samples": 2e11, "n_features": 5000.0, "link": "logistic"},
+    )
+    found = gradient(body)
+    assert found
+    assert set(found.values()) == {None}
+
+
 MORE_CLASSES: list[dict[str, Any]] = [
+    request_of(FEATURES["linear"], {"kind": "hinge", "penalty": 500.0}, REGIMES["mixture"]),
+    request_of(FEATURES["kernel"], {"kind": "ridge", "penalty": 1e6}, REGIMES["teacher_classification"]),
     request_of(FEATURES["linear"], {"kind": "hinge", "penalty": 0.0}, {**REGIMES["mixture"], "n_samples": 30.0}),
     request_of(
         FEATURES["linear"], LEARNERS["logistic"], {"kind": "teacher_classification", **SIZES, "link": "logistic"}

@@ -78,6 +78,7 @@ def _family(table: Table, width: Any, whole: Any, outer: Dual, ridge: Any, direc
             label=sums.shrunk_twice(table.energies) + lost + steady * mixed,
             learned_twice=sums.kept_twice(table.energies) + steady * mixed,
             mixed_per_ridge=per_ridge * sums.mixed_per_ridge(table.energies),
+            df2=sums.kept_twice(table.multiplicities) + steady * spread,
         )
     return found.eliminated(equation, direction)
 

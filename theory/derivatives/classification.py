@@ -46,6 +46,8 @@ class Teacher(NamedTuple):
         """The angle between score and latent over pi, averaged over the latent's components."""
         variances, shares = self.plain.latent
         m, q = float(mean_margin.value), float(score_variance.value)
+        if not q > 0.0:
+            raise ArithmeticError("the scores have no digits left")
         cosines = m / np.sqrt(q * variances)
         slopes = -shares / (np.pi * np.sqrt((1.0 - cosines) * (1.0 + cosines)))
         tangent = float(slopes @ (1.0 / np.sqrt(q * variances))) * mean_margin.tangent
@@ -103,7 +105,7 @@ def least_squares(
         squared = 1.0 - 2.0 * pull * pull * coupling
     mean = pull * coupling
     learned = pull * pull * twice
-    score_variance = learned + (squared + learned) / free * ((found.df1 - found.spread) / n_samples)
+    score_variance = learned + (squared + learned) / free * (found.df2 / n_samples)
     if isinstance(labels, Teacher):
         error = labels.misclassification(mean, score_variance)
     else:
@@ -132,7 +134,7 @@ def discriminant(
         threshold = curvature * log(positives / negatives)
     margin = 2.0 * found.learned
     shift = -0.5 * (1.0 / positives - 1.0 / negatives) * found.df1
-    spread = 4.0 * found.learned_twice + (1.0 / positives + 1.0 / negatives) * (found.df1 - found.spread)
+    spread = 4.0 * found.learned_twice + (1.0 / positives + 1.0 / negatives) * found.df2
     variance = spread / free
     error = two_classes(margin + shift + threshold, margin - shift - threshold, variance, positive_fraction)
     return eliminated(error, equation, equivalent.space.n_parameters)
@@ -195,7 +197,7 @@ def convex(
 def _scores(found: Reading, n_samples: Dual, mean: Dual, square: Dual, curvature: Dual) -> tuple[Dual, Dual, Dual]:
     """Return m, q and V."""
     pull = mean / curvature
-    spent = square * (found.df1 - found.spread) / (n_samples * curvature * curvature)
+    spent = square * found.df2 / (n_samples * curvature * curvature)
     return pull * found.learned, pull * pull * found.learned_twice + spent, found.df1 / (n_samples * curvature)
 
 

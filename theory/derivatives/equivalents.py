@@ -28,6 +28,7 @@ class Reading(NamedTuple):
         label: ``T - kappa T'``.
         learned_twice: ``sum c f^2`` and the feature variance: ``learned - kappa T'``.
         mixed_per_ridge: T'.
+        df2: ``df1 - spread``, not formed as that difference.
         learned_level: of classes; see :class:`theory.equivalents.mixture.ContinuedMixture`.
     """
 
@@ -41,6 +42,7 @@ class Reading(NamedTuple):
     learned_twice: Any = None
     mixed_per_ridge: Any = None
     learned_level: Any = None
+    df2: Any = None
 
     def eliminated(self, equation: Dual, direction: int) -> "Reading":
         """Eliminate an unknown from each entry that there is, all at once; see :func:`theory.derivatives.dual.eliminated`."""
@@ -236,6 +238,7 @@ class ModalEquivalent:
                 "label": bias + space.constant(0.0),
                 "learned_twice": twice,
                 "mixed_per_ridge": mixed_per_ridge,
+                "df2": sums.kept_twice(table.multiplicities),
             }
         # By the solved ridges, as above, where there are any.
         margin = ridge / inner if inner.value > 0.0 else 1.0 - sums.kept(table.multiplicities) / self.width
@@ -247,6 +250,7 @@ class ModalEquivalent:
             "label": bias + steady * mixed,
             "learned_twice": twice + steady * mixed,
             "mixed_per_ridge": mixed_per_ridge / left,
+            "df2": sums.kept_twice(table.multiplicities) + steady * spread,
         }
 
 

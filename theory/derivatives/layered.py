@@ -328,6 +328,7 @@ class LayeredEquivalent:
         constant_per_ridge: Any = part / (outer + self.constant) if self.constant is not None else 0.0
         gone = (1.0 - part) if self.constant is not None else 0.0
         return found._replace(
+            df2=link.df2,
             spread=link.spread_per_ridge * link.ridge,
             spread_per_ridge=link.spread_per_ridge * width,
             label=sums.shrunk_twice(table.energies) + lost + energy * gone * gone + rest * mixed,

@@ -61,7 +61,7 @@ def trace_of(equivalent: Equivalent, far: Solved) -> Dual:
         far: at a ridge 1e8 times the trace, where ``ridge (df1 + df2)`` is the trace but for the square of that.
     """
     found = equivalent.read(far, rates=True)
-    trace = (2.0 * found.df1 - found.spread) * far.outer
+    trace = (found.df1 + found.df2) * far.outer
     tangent = trace.tangent.copy()
     tangent[equivalent.space.n_parameters :] = 0.0
     return Dual(trace.value, tangent)
