@@ -19,6 +19,7 @@ from service.app import api
 from service.shared_cache import PREFIX
 from tests.running import EXAMPLE, RunningService, wait_until
 from tests.service.wire import JSON, PREDICTIONS, Wire, assert_problem, changed, finite, post_head, regression
+from tests.workers.test_worker import running_worker, workers_started
 
 
 def large(n_eigenvalues: int, penalty: float) -> bytes:
@@ -256,8 +257,12 @@ class TestTimeLimit:
     @pytest.fixture(scope="class")
     @classmethod
     def strict(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-        """A service that gives a request a twentieth of a second, and logs every one."""
-        with RunningService(tmp_path_factory.mktemp("strict"), time_limit="0.05", access_log="all") as running:
+        """A service that gives a request a twentieth of a second, and logs every one; and a worker."""
+        with (
+            RunningService(tmp_path_factory.mktemp("strict"), time_limit="0.05", access_log="all") as running,
+            running_worker(running),
+        ):
+            wait_until(lambda: workers_started(running), what="the worker's start")
             yield running
 
     def test_what_takes_longer_is_answered_later(self, strict: RunningService) -> None:
