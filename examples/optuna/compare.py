@@ -33,8 +33,13 @@ N_PRIOR = 10
 MOST_TRIALS = 100
 
 
-def regrets(service: httpx.Client, task: Task, way: str, n_trained: int, optima: dict) -> tuple[list[float], int]:
-    """Run one study; return the regret after each trained model, and how many trials were pruned."""
+def regrets(service: httpx.Client, task: Task, way: str, n_trained: int, optima: dict) -> tuple[list[float], list[int]]:
+    """Run one study.
+
+    Returns:
+        The regret after each trained model, and how many trials were trained, were pruned, and were pruned wrongly: what
+        training them gives, outside the study, would have been the best so far.
+    """
     space: dict[str, BaseDistribution] = distributions(task.over, integers=["width"])
     sampler: optuna.samplers.BaseSampler = TPESampler(seed=task.seed)
     if way == "(b) prior":
@@ -61,16 +66,23 @@ def regrets(service: httpx.Client, task: Task, way: str, n_trained: int, optima:
             study.stop()
 
     study.optimize(objective, n_trials=MOST_TRIALS, callbacks=[stop])
-    errors = [trial.value for trial in study.trials if trial.state == TrialState.COMPLETE]
+    errors: list[float] = []
+    n_wrong = 0
+    for trial in study.trials:
+        if trial.state == TrialState.COMPLETE:
+            errors.append(trial.values[0])
+        elif errors and task.train(**trial.params) < min(errors):
+            n_wrong += 1
     least = list(accumulate(errors, min))
     least += least[-1:] * (n_trained - len(least))
-    return [float(error / task.grid.min() - 1.0) for error in least], len(study.trials) - len(errors)
+    counts = [len(errors), len(study.trials) - len(errors), n_wrong]
+    return [float(error / task.grid.min() - 1.0) for error in least], counts
 
 
 def measure(service: httpx.Client, name: str, n_seeds: int, n_trained: int) -> Iterator[str]:
     """Yield the lines of a task's table."""
     curves: dict[str, list[list[float]]] = {way: [] for way in WAYS}
-    pruned: dict[str, list[int]] = {way: [] for way in WAYS}
+    counts: dict[str, list[list[int]]] = {way: [] for way in WAYS}
     ratios, seconds = [], []
     for seed in range(n_seeds):
         task = Task(name, seed)
@@ -81,9 +93,9 @@ def measure(service: httpx.Client, name: str, n_seeds: int, n_trained: int) -> I
         predicted = optima["optimum"]["prediction"]["test_error"]
         ratios.append(task.grid.min() / predicted)
         for way in WAYS:
-            curve, skipped = regrets(service, task, way, n_trained, optima)
+            curve, counted = regrets(service, task, way, n_trained, optima)
             curves[way].append(curve)
-            pruned[way].append(skipped)
+            counts[way].append(counted)
     after = [count for count in AFTER if count <= n_trained]
     size = f"{GRID[name][0]} penalties" + (
         f" x {GRID[name][1]} widths up to {WIDTH['upper']}" if name != "kernel" else ""
@@ -91,13 +103,14 @@ def measure(service: httpx.Client, name: str, n_seeds: int, n_trained: int) -> I
     yield f"{name}: {n_seeds} seeds, regret against the best of {size}; mean ± standard error (median)"
     yield f"least trained / least predicted error: {np.mean(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f};"
     yield f"the answer of /v1/optima took {np.median(seconds):.2f} s (median, its estimate of the spectrum included)"
-    yield f"{'':12s}" + "".join(f" | {f'after {count}':>25s}" for count in after) + " | pruned"
+    yield f"{'':12s}" + "".join(f" | {f'after {count}':>25s}" for count in after) + " | trained, pruned, wrongly"
     for way in WAYS:
         table = np.array(curves[way])[:, np.array(after) - 1]
         spread = table.std(0, ddof=1) / np.sqrt(n_seeds) if n_seeds > 1 else np.full(len(after), np.nan)
         cells = zip(table.mean(0), spread, np.median(table, 0), strict=True)
         text = "".join(f" | {f'{mean:.2%} ± {error:.2%} ({median:.2%})':>25s}" for mean, error, median in cells)
-        yield f"{way:12s}{text} | {np.mean(pruned[way]):.1f}"
+        trained, pruned, wrongly = np.mean(counts[way], axis=0)
+        yield f"{way:12s}{text} | {trained:.1f}, {pruned:.1f}, {wrongly:.2f}"
 
 
 def main() -> None:
