@@ -103,12 +103,12 @@ def measure(service: httpx.Client, name: str, n_seeds: int, n_trained: int) -> I
     yield f"{name}: {n_seeds} seeds, regret against the best of {size}; mean ± standard error (median)"
     yield f"least trained / least predicted error: {np.mean(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f};"
     yield f"the answer of /v1/optima took {np.median(seconds):.2f} s (median, its estimate of the spectrum included)"
-    yield f"{'':12s}" + "".join(f" | {f'after {count}':>25s}" for count in after) + " | trained, pruned, wrongly"
+    yield f"{'':12s}" + "".join(f" | {f'after {count}':>27s}" for count in after) + " | trained, pruned, wrongly"
     for way in WAYS:
         table = np.array(curves[way])[:, np.array(after) - 1]
         spread = table.std(0, ddof=1) / np.sqrt(n_seeds) if n_seeds > 1 else np.full(len(after), np.nan)
         cells = zip(table.mean(0), spread, np.median(table, 0), strict=True)
-        text = "".join(f" | {f'{mean:.2%} ± {error:.2%} ({median:.2%})':>25s}" for mean, error, median in cells)
+        text = "".join(f" | {f'{mean:.2%} ± {error:.2%} ({median:.2%})':>27s}" for mean, error, median in cells)
         trained, pruned, wrongly = np.mean(counts[way], axis=0)
         yield f"{way:12s}{text} | {trained:.1f}, {pruned:.1f}, {wrongly:.2f}"
 
