@@ -57,7 +57,7 @@ def _ternary(xp: Any, activation: Any, u: Any) -> Any:
 FUNCTIONS: MappingProxyType[str, Callable[[Any, Any, Any], Any]] = MappingProxyType(
     {
         "linear": lambda _xp, _phi, u: u,
-        "relu": _leaky_relu,
+        "relu": lambda xp, _phi, u: xp.clip(u, 0.0, None),
         "leaky_relu": _leaky_relu,
         "erf": lambda _xp, _phi, u: erf(u),
         "tanh": lambda xp, _phi, u: xp.tanh(u),

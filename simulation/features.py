@@ -157,5 +157,8 @@ class RandomFeatures:
         """Propagate the inputs through the layers."""
         hidden = inputs
         for layer, matrix, biases in zip(self.layers, weights[::2], weights[1::2], strict=True):
-            hidden = evaluate(layer.activation, hidden @ transposed(matrix) + biases[..., None, :])
+            hidden = hidden @ transposed(matrix)
+            if layer.bias_variance > 0.0:
+                hidden = hidden + biases[..., None, :]
+            hidden = evaluate(layer.activation, hidden)
         return hidden / self.layers[-1].width ** 0.5
