@@ -164,7 +164,7 @@ def _prefers_later(prefer: bytes) -> bool:
     return b"respond-async" in (preference.strip().lower() for preference in prefer.replace(b";", b",").split(b","))
 
 
-def _accepted(job: Job, *, asked: bool = True) -> Reply:
+def _accepted(job: Job, *, asked: bool) -> Reply:
     content = job.model_dump_json().encode()
     headers = [
         (b"content-type", b"application/json"),

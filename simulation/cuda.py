@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-import array_api_compat
 import cupy
 import cupyx
 import cupyx.lapack
@@ -60,11 +59,6 @@ class CudaDevice:
     precision: Precision = "float64"
     drawn: Precision | None = None
     backend: Literal["cupy"] = "cupy"
-
-    @property
-    def xp(self) -> Any:
-        """CuPy's namespace by the names of the standard."""
-        return array_api_compat.array_namespace(cupy.zeros(1))
 
     def streams(self, seed: int, numbers: Sequence[int], *purpose: int) -> Streams:
         """Return streams that the GPU draws: others than NumPy's, and as independent of each other."""

@@ -44,7 +44,6 @@ class Device(Protocol):
     Attributes:
         backend: "numpy" or "cupy".
         name: of the device, as "cpu" or "NVIDIA H100 80GB HBM3".
-        xp: its array namespace, by the names of the standard.
         budget: bytes that replicates trained side by side may take.
     """
 
@@ -55,10 +54,6 @@ class Device(Protocol):
     @property
     def name(self) -> str:
         """What the device is called."""
-
-    @property
-    def xp(self) -> Any:
-        """Namespace of the arrays."""
 
     @property
     def budget(self) -> int:
@@ -101,16 +96,16 @@ class HostStreams:
 
     def standard_normal(self, shape: Any) -> Any:
         """Draw standard normal numbers."""
-        drawn = np.empty((len(self._generators), *np.atleast_1d(shape)), self._dtype)
-        for generator, part in zip(self._generators, drawn, strict=True):
-            generator.standard_normal(out=part, dtype=self._dtype)
-        return self._xp.asarray(drawn.astype(self._held, copy=False))
+        return self._drawn(shape, np.random.Generator.standard_normal)
 
     def random(self, shape: Any) -> Any:
         """Draw numbers uniform on [0, 1)."""
+        return self._drawn(shape, np.random.Generator.random)
+
+    def _drawn(self, shape: Any, draw: Any) -> Any:
         drawn = np.empty((len(self._generators), *np.atleast_1d(shape)), self._dtype)
         for generator, part in zip(self._generators, drawn, strict=True):
-            generator.random(out=part, dtype=self._dtype)
+            draw(generator, out=part, dtype=self._dtype)
         return self._xp.asarray(drawn.astype(self._held, copy=False))
 
 

@@ -48,9 +48,8 @@ def minimise_hinge(features: Any, labels: Any, *, penalty: float, fit_intercept:
     xp = array_api_compat.array_namespace(features)
     n_samples, n_features = features.shape[-2:]
     squares = xp.mean(features * features, axis=(-2, -1))
-    small = NO_PENALTY * xp.where(
-        squares > 0.0, squares, xp.ones_like(squares)
-    )  # features that are all 0 have no scale
+    # Features that are all 0 have no scale, and any will do.
+    small = NO_PENALTY * xp.where(squares > 0.0, squares, xp.ones_like(squares))
     ridge = n_samples * (penalty + (xp.zeros_like(squares) if penalty > 0.0 else small))
     signed, penalties = signed_features(features, labels, penalty=ridge[..., None], fit_intercept=fit_intercept)
     square = xp.eye(signed.shape[-1], dtype=signed.dtype) * penalties[..., None, :]

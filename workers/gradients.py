@@ -26,6 +26,7 @@ from workers.differentiable import FEATURES, energies_of, equivalent_of, feature
 from workers.directions import Directions, directions_of
 from workers.learners import FOR_EVER
 from workers.refusals import Unsupported
+from workers.registry import CLASSES, NUMBERS
 
 Gradient = dict[str, float | None]
 N_UNKNOWNS = 6
@@ -347,8 +348,6 @@ def _plain(built: Built) -> PlainEquivalent:
     return built.equivalent
 
 
-NUMBERS = ("regression", "eigenspectrum", "sphere")
-CLASSES = ("mixture", "teacher_classification")
 Differentiate = Callable[[PredictionRequest, Built, Answer, Directions], Dual]
 LEARNERS: dict[tuple[str, str], Differentiate] = {
     **{("ridge", regime): _ridge for regime in NUMBERS},

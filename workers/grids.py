@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api_schemas.prediction import PredictionRequest
+from api_schemas.sweep import COLUMNS
 from theory.covariance import Vector
 from workers.building import build
 from workers.families import Family, not_built, solve, solved_together
@@ -80,28 +81,12 @@ class Table:
     phase: npt.NDArray[np.uint8]
 
 
-FIELDS = {
-    **{
-        name: name
-        for name in (
-            "test_error",
-            "excess_risk",
-            "train_error",
-            "train_loss",
-            "test_loss",
-            "bias",
-            "variance",
-            "estimator_norm_squared",
-            "critical_step_size",
-        )
-    },
-    **{f"effective.{name}": name for name in ("ridge", "target_ridge", "df1", "df2")},
-    "numerics.residual": "residual",
-    "numerics.iterations": "iterations",
-    "separability.threshold": "separability",
-    "separability.distance": "separability",
-    "network.specialisation": "network",
-}
+def _field(part: str, *number: str) -> str:
+    """Return the field of an answer that has a number of a prediction; some have all of a part."""
+    return part if part in ("separability", "network") or not number else number[0]
+
+
+FIELDS = {name: _field(*name.split(".")) for name in COLUMNS}
 """From the number's name in a prediction to the field of an answer that has it."""
 
 
