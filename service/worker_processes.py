@@ -55,11 +55,15 @@ class WorkerProcesses:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Tell all to finish their jobs and to end; kill those that take too long."""
-        for worker in self._workers:
-            worker.tell_to_stop()
+        self.tell_to_stop()
         deadline = None if self._stop_seconds is None else time.monotonic() + self._stop_seconds
         for worker in self._workers:
             worker.join(deadline)
+
+    def tell_to_stop(self) -> None:
+        """Have all finish their jobs and end; does not wait for it."""
+        for worker in self._workers:
+            worker.tell_to_stop()
 
     def wait(self) -> int:
         """Wait until all have ended for good; returns an exit code."""
@@ -87,7 +91,8 @@ class Supervised:
         self._burst = burst
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard = threading.Lock()  # between starting a process and deciding to stop
+        # Between starting a process and deciding to stop, which a signal may do in the middle of either.
+        self._guard = threading.RLock()
         # The kernel takes the end of the thread that starts a process for that of the parent, so it stays until then.
         self._supervisor = threading.Thread(target=self._supervise, name="worker-supervisor", daemon=True)
 
@@ -103,9 +108,9 @@ class Supervised:
     def tell_to_stop(self) -> None:
         """Have it finish its job and end."""
         with self._guard:
+            told, process = self._stopping.is_set(), self._process
             self._stopping.set()
-            process = self._process
-        if process is not None and process.poll() is None:
+        if not told and process is not None and process.poll() is None:  # told twice, it would give up its job
             process.send_signal(signal.SIGTERM)
 
     def join(self, deadline: float | None) -> None:
@@ -162,10 +167,6 @@ class Supervised:
             return self._process
 
 
-class _Told(Exception):
-    """To stop, by a signal."""
-
-
 def run_workers(redis_url: str, *, count: int, device: str, burst: bool) -> int:
     """Keep workers running until told to stop; returns the exit code.
 
@@ -177,14 +178,13 @@ def run_workers(redis_url: str, *, count: int, device: str, burst: bool) -> int:
         processes.kill()
 
     def leave(_: int, __: FrameType | None) -> None:
+        # Raises nothing: a `Thread.join` that is interrupted so takes its thread for ended in Python before 3.13, and the
+        # workers' jobs would be cut short.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, kill)
-        raise _Told
+        processes.tell_to_stop()
 
-    try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, leave)
-        with processes:
-            return processes.wait()
-    except _Told:
-        return 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    with processes:
+        return processes.wait()

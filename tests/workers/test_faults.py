@@ -142,15 +142,17 @@ class TestWorkers:
                     connection.lpush(queue.key, *(f"{ids[0]}-{index}" for index in range(2)))
                 assert_undisturbed(service, server.url, ids, requests)
 
-    def test_sigterm_drains(self, server: Server, service: RunningService, tmp_path: Path) -> None:
-        requests = [LONG, *bodies(2)]
-        with running_workers(server.url, tmp_path, "--concurrency", "2") as workers:
-            wait_until(lambda: len(events(tmp_path, "worker_started")) == 2, what="the start of both")
+    @pytest.mark.parametrize("concurrency", [1, 2])
+    def test_sigterm_drains(self, server: Server, service: RunningService, tmp_path: Path, concurrency: int) -> None:
+        requests = [{**LONG, "replicates": 36}, *bodies(2)]
+        with running_workers(server.url, tmp_path, "--concurrency", str(concurrency)) as workers:
+            wait_until(lambda: len(events(tmp_path, "worker_started")) == concurrency, what="the start of all")
             ids = submit_all(service, requests)
-            running(service, ids[0])
+            # One of its six chunks is done, and another under way.
+            wait_until(lambda: 0.0 < read(service, ids[0])["progress"] < 1.0, seconds=60, what="a chunk's end")
             workers.terminate()
             assert workers.wait(timeout=120) == 0
-        assert len(events(tmp_path, "worker_stopped")) == 2
+        assert len(events(tmp_path, "worker_stopped")) == concurrency
         with closing(connect(server.url, timeout=5.0)) as connection:
             assert connection.zcard(LeasedQueue(CPU_QUEUE, connection).started_job_registry.key) == 0
         with running_workers(server.url, tmp_path):
