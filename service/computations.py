@@ -27,7 +27,6 @@ class Computation:
         counter: of answers by status.
         inline_bytes: bodies up to this size are parsed on the event loop; others in a thread.
         quick: whether a parsed request takes about a millisecond and may be answered there too.
-        cacheable: whether the answer to a request may be kept and found again.
         forms: others than JSON, by media type.
         headers: of every answer, beside those that name its content.
     """
@@ -37,7 +36,6 @@ class Computation:
     counter: Any
     inline_bytes: int = 0
     quick: Callable[[Any], bool] = lambda _: False
-    cacheable: Callable[[Any], bool] = lambda _: True
     forms: Mapping[str, Form] = field(default_factory=dict)
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
@@ -49,6 +47,10 @@ class Computation:
     def key_of(self, request: Any) -> str:
         """Return the content address of a request's answer."""
         return self.work.key_of(request)
+
+    def cacheable(self, request: Any) -> bool:
+        """Whether the answer to a request may be kept and found again."""
+        return self.work.cacheable(request)
 
     def digest(self, body: bytes) -> bytes:
         """Return what a repeated body is found by; equal bodies of other resources have others."""

@@ -43,6 +43,7 @@ class Work:
         reports: whether ``work_out`` takes ``progress``, to be called with the share that is done.
         seconds_of: an estimate of the time it takes on one core; None where nothing is known before.
         pointer: to the part of a request that makes it long.
+        cacheable: whether the answer to a request may be kept and found again.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Work:
     reports: bool = False
     seconds_of: Callable[[Any], float] | None = None
     pointer: str = ""
+    cacheable: Callable[[Any], bool] = lambda _: True
 
     @property
     def ttl_seconds(self) -> int:
