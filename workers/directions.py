@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from api_schemas.activation import PARAMETRISED
+from api_schemas.activation import BY_NAME
 from api_schemas.base import Schema
 from api_schemas.prediction import PredictionRequest
 from theory.derivatives.dual import Space
@@ -15,8 +15,6 @@ MOST_ENTRIES = 100
 """Entries of a longer list get no derivative each."""
 WHOLE_FEATURES = ("power_law", "ar1", "explicit")
 """Covariances with one eigenvalue for each feature."""
-NAMED = {row.model_fields["kind"].annotation.__args__[0]: row for row in PARAMETRISED}  # type: ignore[union-attr]
-"""Activations that have parameters, by the names that stand for their defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +80,8 @@ def _plan(path: str, value: Any, fixed: set[str], leaves: list[tuple[str, int]])
         return _Leaf(value, len(leaves) - 1)
     if isinstance(value, list):
         return _plan_of_list(path, value, fixed, leaves)
-    if value in NAMED and path.endswith(".activation"):
-        return _plan(path, NAMED[value](kind=value), fixed, leaves)
+    if value in BY_NAME and path.endswith(".activation"):
+        return _plan(path, BY_NAME[value], fixed, leaves)
     return value
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from api_schemas.prediction import PredictionRequest
+from workers.paths import place_of, replaced, value_at
 from workers.predictions import predict
 from workers.refusals import Unsupported
 from workers.registry import COMBINATIONS
@@ -88,70 +89,60 @@ def gradient(body: dict[str, Any]) -> dict[str, float | None]:
     return found
 
 
-def error(body: dict[str, Any]) -> float:
+def moved(request: PredictionRequest, changes: dict[str, float]) -> PredictionRequest:
+    """Return a request with other numbers, at the paths that sweeps take."""
+    places = [place_of(request, path, pointer="") for path in changes]
+    return replaced(request, {place: place.value + changes[place.path] for place in places})
+
+
+def error(request: PredictionRequest) -> float:
     """Return the test error of a request."""
-    found = predict(PredictionRequest.model_validate(body)).test_error
+    found = predict(request).test_error
     assert found is not None
     return found
 
 
-def full(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a request with its defaults."""
-    dumped: dict[str, Any] = PredictionRequest.model_validate(body).model_dump()
-    return dumped
+def check(
+    body: dict[str, Any],
+    *,
+    without: tuple[str, ...] = ("weights",),
+    relative: float = RELATIVE,
+    steps: tuple[float, ...] = STEPS,
+) -> None:
+    """Compare the derivative along a direction of all positive numbers with differences.
 
-
-def holder(body: Any, path: str) -> tuple[Any, Any]:
-    """Return what holds a number, and its place in it."""
-    *way, last = path.split(".")
-    for name in way:
-        body = body[int(name)] if isinstance(body, list) else body[name]
-    return body, int(last) if isinstance(body, list) else last
-
-
-def value_at(body: dict[str, Any], path: str) -> float:
-    """Return a number of a request."""
-    part, place = holder(body, path)
-    return float(part[place])
-
-
-def moved(body: dict[str, Any], changes: dict[str, float]) -> dict[str, Any]:
-    """Return a request with other numbers."""
-    other = copy.deepcopy(body)
-    for path, change in changes.items():
-        part, place = holder(other, path)
-        part[place] += change
-    return other
-
-
-def check(body: dict[str, Any], *, only: tuple[str, ...] = (), relative: float = RELATIVE) -> None:
-    """Compare the derivative along a direction of all positive numbers with differences."""
-    found, whole = gradient(body), full(body)
+    Args:
+        body: a request.
+        without: numbers whose paths have one of these in them are left alone; weights move only together.
+        relative: to the sum of the parts' sizes.
+        steps: of differences, relative.
+    """
+    found, whole = gradient(body), PredictionRequest.model_validate(body)
     generator = np.random.default_rng(zlib.crc32(repr(body).encode()))
     direction: dict[str, float] = {}
     for path, slope in found.items():
         value = value_at(whole, path)
-        # Boundaries are tested from one side elsewhere; weights move only together.
-        if value == 0.0 or "weights" in path or (only and path not in only):
+        # Boundaries are tested from one side elsewhere.
+        if value == 0.0 or any(name in path for name in without):
             continue
         assert slope is not None, path
         direction[path] = value * generator.uniform(0.3, 1.0) * generator.choice([-1.0, 1.0])
     expected = sum(found[path] * change for path, change in direction.items())  # type: ignore[operator]
     size = sum(abs(found[path] * change) for path, change in direction.items())  # type: ignore[operator]
     gaps = []
-    for step in STEPS:
+    for step in steps:
         sides = [
             error(moved(whole, {path: sign * k * step * change for path, change in direction.items()}))
             for k, sign in itertools.product((1, 2, 3, 4), (1, -1))
         ]
         difference = float(CENTRAL @ (np.array(sides[::2]) - np.array(sides[1::2]))) / step
         gaps.append(abs(difference - expected))
-    assert min(gaps) <= relative * max(size, 1e-3 * error(body)), (min(gaps), expected, size)
+    assert min(gaps) <= relative * max(size, 1e-3 * error(whole)), (min(gaps), expected, size)
 
 
 def one_sided(body: dict[str, Any], path: str, step: float) -> float:
     """Return the derivative from above at a boundary, by a polynomial through six points."""
-    whole, nodes = full(body), np.arange(7.0)
+    whole, nodes = PredictionRequest.model_validate(body), np.arange(7.0)
     values = [error(moved(whole, {path: k * step})) for k in nodes]
     return float(np.linalg.solve(np.vander(nodes, increasing=True), values)[1]) / step
 
@@ -213,7 +204,8 @@ def test_weights_are_shares() -> None:
         **REGIMES["regression"],
         "covariance": {"kind": "discrete", "eigenvalues": [1.0, 5.0], "weights": [0.4, 0.6]},
     }
-    body = full(request_of(FEATURES["linear"], LEARNERS["ridge"], regime))
+    body = request_of(FEATURES["linear"], LEARNERS["ridge"], regime)
+    whole = PredictionRequest.model_validate(body)
     first, second = (gradient(body)[f"regime.covariance.weights.{place}"] for place in (0, 1))
     assert first is not None
     assert second is not None
@@ -221,10 +213,9 @@ def test_weights_are_shares() -> None:
     assert 0.4 * first + 0.6 * second == pytest.approx(0.0, abs=1e-12)
     values = []
     for k in (1, 2, 3, 4):
-        other = [copy.deepcopy(body) for _ in range(2)]
-        for sign, one in zip((1.0, -1.0), other, strict=True):
-            one["regime"]["covariance"]["weights"] = [0.4 + sign * k * 2e-3, 0.6 - sign * k * 2e-3]
-        values.append(error(other[0]) - error(other[1]))
+        first_path, second_path = (f"regime.covariance.weights.{place}" for place in (0, 1))
+        sides = [error(moved(whole, {first_path: k * step, second_path: -k * step})) for step in (2e-3, -2e-3)]
+        values.append(sides[0] - sides[1])
     assert first - second == pytest.approx(float(CENTRAL @ np.array(values)) / 2e-3, rel=1e-8)
 
 
@@ -254,13 +245,53 @@ KERNELS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel["kind"])
 @pytest.mark.parametrize("regime", ["regression", "sphere"])
 def test_kernels(kernel: dict[str, Any], regime: str) -> None:
-    body = request_of({"kind": "kernel", "kernel": kernel}, LEARNERS["ridge"], REGIMES[regime])
-    if kernel["kind"] not in ("ck", "ntk") or regime == "regression":
+    if regime == "sphere" and "ternary" in str(kernel):
+        kernel = {
+            **kernel,
+            "layers": [{"activation": "abs", "bias_variance": 0.1}],
+        }  # that one takes seconds there: below
+    check(request_of({"kind": "kernel", "kernel": kernel}, LEARNERS["ridge"], REGIMES[regime]))
+
+
+def on_sphere(kind: str, activation: Any, *, bias_variance: float = 0.15) -> dict[str, Any]:
+    """Return a request of a network of infinite width on the sphere."""
+    layers = [
+        {"activation": activation, "weight_variance": 1.3, "bias_variance": bias_variance},
+        {"activation": "gelu", "bias_variance": 0.1},
+    ]
+    kernel = {"kind": "kernel", "kernel": {"kind": kind, "layers": layers}}
+    return request_of(kernel, LEARNERS["ridge"], REGIMES["sphere"])
+
+
+CLOSED = ["relu", "leaky_relu", "erf", "gelu", "sin", "cos", "abs", "quadratic", "linear"]
+
+
+@pytest.mark.parametrize("kind", ["ck", "ntk"])
+@pytest.mark.parametrize("activation", CLOSED)
+def test_networks_of_infinite_width_on_the_sphere(kind: str, activation: str) -> None:
+    check(on_sphere(kind, activation))
+
+
+@pytest.mark.parametrize("dimension", [3.0, 200.0])
+def test_intercepts_and_dimensions_of_networks_on_the_sphere(dimension: float) -> None:
+    for kind, fit_intercept in itertools.product(("ck", "ntk"), (False, True)):
+        body = on_sphere(kind, "relu")
+        body["model"]["fit_intercept"] = fit_intercept
+        body["regime"] = {**body["regime"], "n_features": dimension}
         check(body)
-        return
-    with pytest.raises(Unsupported) as refusal:
-        gradient(body)
-    assert refusal.value.pointer == "/include"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "activation"),
+    [
+        *itertools.product(("ck", "ntk"), ("tanh", "sigmoid", "softplus")),
+        *(("ck", one) for one in ("sign", "ternary", {"kind": "ternary", "low": -0.4, "high": 0.7})),
+    ],
+    ids=str,
+)
+def test_networks_on_the_sphere_whose_duals_are_quadratures(kind: str, activation: Any) -> None:
+    check(on_sphere(kind, activation))
 
 
 @pytest.mark.parametrize("fit_intercept", [False, True])
@@ -285,14 +316,7 @@ def test_an_activation_by_its_name_has_its_parameters() -> None:
         REGIMES["regression"],
     )
     path = "model.features.layers.0.activation.negative_slope"
-    spelled = full(named)
-    sides = []
-    for change in (1e-3, -1e-3):
-        spelled["model"]["features"]["layers"][0]["activation"] = {
-            "kind": "leaky_relu",
-            "negative_slope": 0.01 + change,
-        }
-        sides.append(error(spelled))
+    sides = [error(moved(PredictionRequest.model_validate(named), {path: change})) for change in (1e-3, -1e-3)]
     assert gradient(named)[path] == pytest.approx((sides[0] - sides[1]) / 2e-3, rel=1e-4)
 
 
@@ -343,6 +367,7 @@ BOUNDARIES: list[tuple[dict[str, Any], str, float]] = [
         "model.features.kernel.offset",
         5e-3,
     ),
+    (on_sphere("ck", "erf", bias_variance=0.0), "model.features.kernel.layers.0.bias_variance", 3e-3),
 ]
 
 

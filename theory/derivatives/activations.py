@@ -114,7 +114,7 @@ def layer_rates(activation: Activation, variance: float, frozen: float) -> Layer
         # Half the second derivative by the shift less the derivative by r: m2^2, and -r m2^2.
         slopes = slopes._replace(by_frozen=m2 * m2)
         variances = variances._replace(by_frozen=-residual * m2 * m2)
-    whole = _whole(activation, variance)
+    whole = whole_averages(activation, variance)
     return LayerRates(
         weights=w,
         slopes_squared=slopes,
@@ -135,8 +135,14 @@ def layer_rates(activation: Activation, variance: float, frozen: float) -> Layer
     )
 
 
-def _whole(activation: Activation, variance: float) -> tuple[Rates, Rates]:
-    """E phi^2 and E phi'^2 over a centred pre-activation."""
+@lru_cache(maxsize=1024)
+def whole_averages(activation: Activation, variance: float) -> tuple[Rates, Rates]:
+    """Return E phi^2 and E phi'^2 over a centred pre-activation, with derivatives.
+
+    Args:
+        activation: of :data:`theory.activations.ACTIVATIONS`.
+        variance: of the pre-activation, positive.
+    """
     q, zero = np.array([variance]), np.zeros(1)
     grid = activation.grid(q, zero)
     deviation = float(np.sqrt(variance))
