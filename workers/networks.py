@@ -75,7 +75,7 @@ def _committee(
         initial_overlaps=_scaled("initial_overlaps", features.initial_overlaps, (own * taught) ** 0.5),
         initial_self_overlaps=_scaled("initial_self_overlaps", features.initial_self_overlaps, own),
     )
-    found = predict_committee(student, teacher, regime.n_samples)
+    found = predict_committee(student, teacher, regime.n_samples, record=bool(request.include))
     return Answer.of(
         found,
         network={

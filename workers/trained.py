@@ -1,0 +1,92 @@
+"""From a request of a trained network and the way that it took to the exact derivatives of its test error."""
+
+from typing import Any
+
+import numpy as np
+
+from api_schemas.prediction import PredictionRequest
+from theory.derivatives.committee import Numbers, committee
+from theory.derivatives.dual import Dual, Space, Vector, chained, value_of
+from theory.derivatives.gathered import gathered
+from theory.learners.networks import typical_overlaps
+from workers.answers import Answer, Built
+from workers.differentiable import spectrum_of
+from workers.directions import Directions
+from workers.networks import COMMITTEE_SCALE
+
+Rows = list[list[Any]]
+
+
+def trained(request: PredictionRequest, _: Built, answer: Answer, directions: Directions) -> Dual:
+    """Differentiate the test error of a network that was trained by SGD."""
+    return _committee(request, answer, directions)
+
+
+def _committee(request: PredictionRequest, answer: Answer, directions: Directions) -> Dual:
+    features, regime, space = directions.model.features, directions.regime, directions.space
+    motion, followed = answer.followed
+    spectrum = spectrum_of(request, directions)
+    varying = np.flatnonzero(spectrum.eigenvalues.value > 0.0)
+    eigenvalues, counts = gathered(space, spectrum.eigenvalues[varying], spectrum.multiplicities[varying])
+    own, taught = COMMITTEE_SCALE * features.weight_variance, COMMITTEE_SCALE * regime.weight_variance
+    students, teachers = features.hidden_units, regime.hidden_units
+    of_teacher = _scaled(_table(regime.overlaps) or np.eye(teachers).tolist(), taught)
+    if features.initial_self_overlaps is None:
+        of_students = _scaled(np.eye(students).tolist(), own * features.initial_variance)
+    else:
+        of_students = _scaled(_table(features.initial_self_overlaps), own)
+    if features.initial_overlaps is None:
+        typical = typical_overlaps(students, teachers)
+        shared = [
+            [_root(of_students[k][k] * of_teacher[n][n] / spectrum.n_inputs) * float(typical[k, n]) for n in range(teachers)]
+            for k in range(students)
+        ]
+    else:
+        shared = _scaled(_table(features.initial_overlaps), _root(own * taught))
+    return committee(
+        motion,
+        followed,
+        Numbers(
+            eigenvalues=eigenvalues,
+            shares=counts * (1.0 / spectrum.n_inputs),
+            start=_array(space, [[*one, *other] for one, other in zip(of_students, shared, strict=True)]),
+            taught=_array(space, of_teacher),
+            readout=_readout(space, features.readout, students),
+            teacher_readout=_readout(space, regime.readout, teachers),
+            step_size=own * directions.model.learner.step_size,
+            readout_step_size=features.readout_step_size,
+            noise_variance=regime.noise_variance,
+            time=regime.n_samples / spectrum.n_inputs,
+        ),
+        answer.test_error,
+    )
+
+
+def _table(rows: list[Vector] | None) -> Rows:
+    """Return the entries of a table that a request lists."""
+    return [] if rows is None else [[row.entry(place) for place in range(row.value.size)] for row in rows]
+
+
+def _scaled(rows: Rows, scale: Dual) -> Rows:
+    return [[scale * entry for entry in row] for row in rows]
+
+
+def _array(space: Space, rows: Rows) -> Dual:
+    """Return a table of numbers with derivatives as one."""
+    shape = len(rows), len(rows[0])
+    tangent = [one.tangent if isinstance(one, Dual) else np.zeros(space.size) for row in rows for one in row]
+    return Dual(
+        np.array([[value_of(one) for one in row] for row in rows], float), np.reshape(tangent, (*shape, space.size))
+    )
+
+
+def _readout(space: Space, given: Vector | None, count: int) -> Dual:
+    return space.constant(np.ones(count)) if given is None else Dual(given.value, given.left.T @ given.right)
+
+
+def _root(square: Dual) -> Dual:
+    """Return the square root: at 0 its derivative is infinite, but only along what moves it."""
+    value = float(np.sqrt(square.value))
+    if value > 0.0:
+        return chained(square, value, 0.5 / value)
+    return Dual(value, np.where(square.tangent != 0.0, np.inf * np.sign(square.tangent), 0.0))
