@@ -120,7 +120,7 @@ class _Back:
         """Return the derivatives of the excess risk by the state and by the numbers."""
         motion, problem = self.motion, self.motion.problem
         own, readout = motion.parts(state)
-        covariance = motion.covariance(np.tensordot(problem.eigenvalues, own, 1))
+        covariance = motion.covariance(motion.fields(own))
         signs = np.concatenate([readout, -problem.teacher_readout])
         on_covariance, on_signs = (2.0 * found for found in half_square_pulled(covariance, signs))
         on_own, on_readout = np.zeros_like(own), np.zeros_like(readout)
@@ -133,7 +133,7 @@ class _Back:
         motion, problem, count = self.motion, self.motion.problem, self.count
         (own, readout), (on_slope, on_residuals) = motion.parts(state), motion.parts(costate)
         signs = np.concatenate([readout, -problem.teacher_readout])
-        covariance = motion.covariance(np.tensordot(problem.eigenvalues, own, 1))
+        covariance = motion.covariance(motion.fields(own))
         found, pulled = gradients_pulled(covariance, signs, count)
         on_numbers = np.zeros(self.places["steps"].stop)
 
@@ -144,36 +144,38 @@ class _Back:
         on_change = on_slope.copy()
         on_change[:, :, :count] += np.swapaxes(on_slope[:, :, :count], 1, 2)
         driven = problem.eigenvalues[:, None, None] * on_change
-        on_drift = np.tensordot(driven, whole, axes=([0, 2], [0, 2]))
+        on_drift = (driven @ np.swapaxes(whole, 1, 2)).sum(axis=0)
         on_whole = drift.T @ driven
         on_own = on_whole[:, :count]
         on_own[:, :, count:] += np.swapaxes(on_whole[:, count:, :count], 1, 2)
-        on_taught = on_whole[:, count:, count:]
-        on_numbers[self.places["taught"]] = np.tensordot(problem.shares, on_taught, 1).ravel()
-        on_shares = np.sum(on_taught * self.of_teacher, axis=(1, 2))
+        on_taught = on_whole[:, count:, count:].reshape(driven.shape[0], -1)
+        on_numbers[self.places["taught"]] = problem.shares @ on_taught
+        on_shares = on_taught @ self.of_teacher.ravel()
 
         # step_size^2 v v' s p (I4 + noise J2).
         on_kick = on_slope[:, :, :count]
         rate = problem.eigenvalues * problem.shares
-        on_kicks = np.tensordot(rate, on_kick, 1)
+        flat = on_kick.reshape(rate.size, -1)
+        on_kicks = (rate @ flat).reshape(count, count)
         base = motion.step_size**2 * np.outer(readout, readout)
         noisy = found.kicks + motion.noise_variance * found.slopes
-        per_share = np.sum(on_kick * (base * noisy), axis=(1, 2))
+        per_share = flat @ (base * noisy).ravel()
         on_numbers[self.places["eigenvalues"]] = (
-            np.sum(on_change * (drift @ whole), axis=(1, 2)) + problem.shares * per_share
+            (on_change * (drift @ whole)).sum(axis=(1, 2)) + problem.shares * per_share
         )
         on_numbers[self.places["shares"]] = on_shares + problem.eigenvalues * per_share
         pairs = motion.step_size**2 * on_kicks * noisy
-        on_readout = -motion.step_size * np.sum(on_drift * found.drift, axis=1) + (pairs + pairs.T) @ readout
+        drifting, kicking = on_drift * found.drift, on_kicks * base
+        on_readout = -motion.step_size * drifting.sum(axis=1) + (pairs + pairs.T) @ readout
         on_numbers[self.places["steps"]] = (
-            (np.sum(on_drift * drift) + 2.0 * np.sum(on_kicks * base * noisy)) / motion.step_size,
+            2.0 * (kicking * noisy).sum() / motion.step_size - readout @ drifting.sum(axis=1),
             -on_residuals @ found.residuals,
-            np.sum(on_kicks * base * found.slopes),
+            (kicking * found.slopes).sum(),
         )
         weights = Gradients(
             drift=-motion.step_size * readout[:, None] * on_drift,
-            kicks=on_kicks * base,
-            slopes=motion.noise_variance * on_kicks * base,
+            kicks=kicking,
+            slopes=motion.noise_variance * kicking,
             residuals=-motion.readout_step_size * on_residuals,
         )
         self._through_fields(own, *pulled(weights), on_own, on_readout, on_numbers)
@@ -189,8 +191,9 @@ class _Back:
         on_own += problem.eigenvalues[:, None, None] * on_fields
         on_readout += on_signs[:count]
         on_taught = on_covariance[count:, count:]
-        at_once = float(np.sum(on_taught * self.of_teacher))
-        on_numbers[self.places["eigenvalues"]] += np.sum(own * on_fields, axis=(1, 2)) + problem.shares * at_once
+        at_once = on_taught.ravel() @ self.of_teacher.ravel()
+        of_own = own.reshape(own.shape[0], -1) @ on_fields.ravel()
+        on_numbers[self.places["eigenvalues"]] += of_own + problem.shares * at_once
         on_numbers[self.places["shares"]] += problem.eigenvalues * at_once
-        on_numbers[self.places["taught"]] += float(problem.eigenvalues @ problem.shares) * on_taught.ravel()
+        on_numbers[self.places["taught"]] += (problem.eigenvalues @ problem.shares) * on_taught.ravel()
         on_numbers[self.places["teacher_readout"]] -= on_signs[count:]

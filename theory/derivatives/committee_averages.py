@@ -39,9 +39,10 @@ def gradients_pulled(covariance: Vector, signs: Vector, n_students: int) -> tupl
     """
     count, diagonal = n_students, np.diagonal(covariance)
     widened, students, place = 1.0 + diagonal, covariance[:n_students], np.arange(n_students)
+    everywhere = np.arange(signs.size)
     tilt = 1.0 + diagonal[:count, None] + diagonal + (diagonal[:count, None] * diagonal - students * students)
     pair = (2.0 / np.pi) / np.sqrt(tilt)
-    own = -np.sum(pair * students * signs, axis=1) / widened[:count]
+    own = -(pair * students) @ signs / widened[:count]
     drift = pair * signs
     drift[place, place] += own
 
@@ -63,8 +64,9 @@ def gradients_pulled(covariance: Vector, signs: Vector, n_students: int) -> tupl
 
     def pull(weights: Gradients) -> tuple[Vector, Vector]:
         on_own = weights.drift[place, place] / widened[:count]
-        on_pair = signs * (weights.drift - on_own[:, None] * students)
-        on_signs = np.sum(pair * (weights.drift - on_own[:, None] * students), axis=0)
+        on_signed = weights.drift - on_own[:, None] * students
+        on_pair = signs * on_signed
+        on_signs = (pair * on_signed).sum(axis=0)
         on_pair[:, :count] += weights.slopes
         on_students = -on_own[:, None] * pair * signs
         on_tilt = -0.5 * pair / tilt * on_pair
@@ -74,19 +76,20 @@ def gradients_pulled(covariance: Vector, signs: Vector, n_students: int) -> tupl
 
         of_pair = 0.5 * twice * (weights.kicks[one, other] + weights.kicks[other, one])
         on_angle = (of_pair * scale)[:, None, None] * np.outer(signs, signs) / np.sqrt(squares - tilted * tilted)
-        on_width = -np.sum(on_angle * tilted, axis=2) / width
+        on_width = -(on_angle * tilted).sum(axis=2) / width
         on_tilted = on_angle
-        on_tilted[:, np.arange(signs.size), np.arange(signs.size)] += on_width
-        on_det = np.sum(on_width, axis=1) + np.sum(on_tilted * covariance, axis=(1, 2)) - 0.5 * of_pair * values / det
-        with_x, with_y = (np.einsum("pcd,pd->pc", on_tilted, z) for z in (x, y))
+        on_tilted[:, everywhere, everywhere] += on_width
+        flat = on_tilted.reshape(det.size, -1)
+        on_det = on_width.sum(axis=1) + flat @ covariance.ravel() - 0.5 * of_pair * values / det
+        with_x, with_y = (on_tilted @ x[:, :, None])[:, :, 0], (on_tilted @ y[:, :, None])[:, :, 0]
         on_x = 2.0 * (shared[:, None] * with_y - b[:, None] * with_x)
         on_y = 2.0 * (shared[:, None] * with_x - a[:, None] * with_y)
         on_students += of_one @ on_x + of_other @ on_y
-        on_students[one, other] += 2.0 * (np.sum(x * with_y, axis=1) - shared * on_det)
-        on_diagonal[:count] += of_one @ (on_det * b - np.sum(y * with_y, axis=1))
-        on_diagonal[:count] += of_other @ (on_det * a - np.sum(x * with_x, axis=1))
+        on_students[one, other] += 2.0 * ((x * with_y).sum(axis=1) - shared * on_det)
+        on_diagonal[:count] += of_one @ (on_det * b - (y * with_y).sum(axis=1))
+        on_diagonal[:count] += of_other @ (on_det * a - (x * with_x).sum(axis=1))
         on_signs += 2.0 * ((of_pair * scale) @ angles)
-        on_covariance = np.tensordot(det, on_tilted, 1)
+        on_covariance = (det @ flat).reshape(covariance.shape)
 
         if np.any(weights.residuals):
             on_products = weights.residuals[:, None] * signs
@@ -96,7 +99,7 @@ def gradients_pulled(covariance: Vector, signs: Vector, n_students: int) -> tupl
             on_diagonal[:count] += np.sum(both, axis=1)
             on_signs += weights.residuals @ products[:count]
         on_covariance[:count] += on_students
-        on_covariance[np.diag_indices(signs.size)] += on_diagonal
+        on_covariance[everywhere, everywhere] += on_diagonal
         return on_covariance, on_signs
 
     return found, pull

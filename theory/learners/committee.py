@@ -123,6 +123,11 @@ class Motion:
         count = self.problem.n_students
         return self.problem.shares[:, None, None] * self.problem.overlaps[count:, count:]
 
+    def fields(self, own: Vector) -> Vector:
+        """Return the covariances of the students' fields with all, shape ``(K, K + M)``, of S."""
+        found: Vector = (self.problem.eigenvalues @ own.reshape(own.shape[0], -1)).reshape(own.shape[1:])
+        return found
+
     @property
     def start(self) -> Vector:
         """The state at the start."""
@@ -132,13 +137,13 @@ class Motion:
     def slope(self, state: Vector) -> Vector:
         """Return the slope of the state."""
         own, readout = self.parts(state)
-        return self._slope(own, np.tensordot(self.problem.eigenvalues, own, 1), readout)
+        return self._slope(own, self.fields(own), readout)
 
     def jacobian(self, state: Vector) -> Vector:
         """Return the slope's: what it is at fixed covariance of the fields, and what reaches it through that."""
         own, readout = self.parts(state)
         eigenvalues = self.problem.eigenvalues
-        fields = np.tensordot(eigenvalues, own, 1)
+        fields = self.fields(own)
         size, edge = fields.size, own.size
         base = self._slope(own, fields, readout)
         widened = 1.0 + np.diagonal(self.covariance(fields))
@@ -170,7 +175,7 @@ class Motion:
         covariances, signs = [], []
         for state in states:
             own, readout = self.parts(state)
-            covariances.append(self.covariance(np.tensordot(self.problem.eigenvalues, own, 1)))
+            covariances.append(self.covariance(self.fields(own)))
             signs.append(np.concatenate([readout, -self.problem.teacher_readout]))
         total = self.problem.overlaps.shape[0]
         return np.reshape(covariances, (-1, total, total)), np.reshape(signs, (-1, total))
@@ -188,8 +193,14 @@ class Motion:
         covariance = np.empty((total, total))
         covariance[:count] = fields
         covariance[count:, :count] = fields[:, count:].T
-        covariance[count:, count:] = np.tensordot(self.problem.eigenvalues, self.taught, 1)
+        covariance[count:, count:] = self._of_teachers
         return covariance
+
+    @cached_property
+    def _of_teachers(self) -> Vector:
+        """Covariance of the teachers' fields."""
+        found: Vector = np.tensordot(self.problem.eigenvalues, self.taught, 1)
+        return found
 
     def _averages(self, fields: Vector, readout: Vector) -> Gradients:
         signs = np.concatenate([readout, -self.problem.teacher_readout])
