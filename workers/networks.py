@@ -116,6 +116,7 @@ def _single_index(
         teacher_activation=activation_of(regime.activation),
         initial_norm_squared=norm,
         initial_overlap=overlap,
+        record=bool(request.include),
     )
     return Answer.of(found, estimator_norm_squared=found.norm_squared, phase=_phase(features, regime))
 

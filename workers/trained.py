@@ -8,7 +8,11 @@ from api_schemas.prediction import PredictionRequest
 from theory.derivatives.committee import Numbers, committee
 from theory.derivatives.dual import Dual, Space, Vector, chained, value_of
 from theory.derivatives.gathered import gathered
+from theory.derivatives.single_index import Numbers as NeuronNumbers
+from theory.derivatives.single_index import single_index
+from theory.learners.committee import Motion
 from theory.learners.networks import typical_overlaps
+from theory.learners.trajectories import FEW
 from workers.answers import Answer, Built
 from workers.differentiable import spectrum_of
 from workers.directions import Directions
@@ -19,12 +23,14 @@ Rows = list[list[Any]]
 
 def trained(request: PredictionRequest, _: Built, answer: Answer, directions: Directions) -> Dual:
     """Differentiate the test error of a network that was trained by SGD."""
-    return _committee(request, answer, directions)
-
-
-def _committee(request: PredictionRequest, answer: Answer, directions: Directions) -> Dual:
-    features, regime, space = directions.model.features, directions.regime, directions.space
     motion, followed = answer.followed
+    if isinstance(motion, Motion):
+        return committee(motion, followed, _of_committee(request, directions), answer.test_error)
+    return single_index(motion, followed, _of_neuron(request, directions), answer.test_error)
+
+
+def _of_committee(request: PredictionRequest, directions: Directions) -> Numbers:
+    features, regime, space = directions.model.features, directions.regime, directions.space
     spectrum = spectrum_of(request, directions)
     varying = np.flatnonzero(spectrum.eigenvalues.value > 0.0)
     eigenvalues, counts = gathered(space, spectrum.eigenvalues[varying], spectrum.multiplicities[varying])
@@ -43,10 +49,7 @@ def _committee(request: PredictionRequest, answer: Answer, directions: Direction
         ]
     else:
         shared = _scaled(_table(features.initial_overlaps), _root(own * taught))
-    return committee(
-        motion,
-        followed,
-        Numbers(
+    return Numbers(
             eigenvalues=eigenvalues,
             shares=counts * (1.0 / spectrum.n_inputs),
             start=_array(space, [[*one, *other] for one, other in zip(of_students, shared, strict=True)]),
@@ -57,9 +60,56 @@ def _committee(request: PredictionRequest, answer: Answer, directions: Direction
             readout_step_size=features.readout_step_size,
             noise_variance=regime.noise_variance,
             time=regime.n_samples / spectrum.n_inputs,
-        ),
-        answer.test_error,
     )
+
+
+def _of_neuron(request: PredictionRequest, directions: Directions) -> NeuronNumbers:
+    features, regime, space = directions.model.features, directions.regime, directions.space
+    spectrum = spectrum_of(request, directions)
+    per_input = spectrum.eigenvalues * (1.0 / spectrum.n_inputs)
+    eigenvalues, counts = per_input * features.weight_variance, spectrum.multiplicities
+    energies = per_input * counts * regime.weight_variance
+    n_modes = counts.total()
+    if eigenvalues.value.size > FEW:
+        (of_counts, counts), (of_energies, energies) = (
+            gathered(space, eigenvalues, weights) for weights in (counts, energies)
+        )
+        eigenvalues = of_counts.followed_by(of_energies)
+        counts, energies = (
+            counts.followed_by(space.constants(np.zeros(energies.value.size))),
+            space.constants(np.zeros(counts.value.size)).followed_by(energies),
+        )
+    square = features.initial_variance
+    if features.initial_self_overlaps is not None:
+        [[square]] = _table(features.initial_self_overlaps)
+    of_teacher: Any = 1.0
+    if regime.overlaps is not None:
+        [[of_teacher]] = _table(regime.overlaps)
+    size = _root(square * of_teacher)
+    if features.initial_overlaps is None:
+        overlap = float(typical_overlaps(1, 1)[0, 0]) / _root(spectrum.n_inputs + space.constant(0.0))
+    else:
+        [[shared]] = _table(features.initial_overlaps)
+        overlap = shared / size if size.value > 0.0 else 0.0 * shared
+    norm = square * spectrum.n_inputs
+    length = (energies / eigenvalues).total()
+    return NeuronNumbers(
+        eigenvalues=eigenvalues,
+        multiplicities=counts,
+        energies=energies,
+        n_modes=n_modes,
+        norm_squared=norm,
+        overlap=overlap,
+        along=overlap * _root(norm / length),
+        step_size=directions.model.learner.step_size,
+        noise_variance=regime.noise_variance,
+        n_samples=regime.n_samples,
+        parameters=[*_parameters(features.activation), *_parameters(regime.activation)],
+    )
+
+
+def _parameters(activation: Any) -> list[Dual]:
+    return [] if isinstance(activation, str) else [one for one in vars(activation).values() if isinstance(one, Dual)]
 
 
 def _table(rows: list[Vector] | None) -> Rows:
