@@ -7,7 +7,7 @@ import numpy as np
 from api_schemas.prediction import PredictionRequest
 from theory.derivatives.committee import Numbers, committee
 from theory.derivatives.dual import Dual, Space, Vector, chained, value_of
-from theory.derivatives.gathered import gathered
+from theory.derivatives.gathered import gathered, still, total_of_still
 from theory.derivatives.single_index import Numbers as NeuronNumbers
 from theory.derivatives.single_index import single_index
 from theory.learners.committee import Motion
@@ -32,8 +32,10 @@ def trained(request: PredictionRequest, _: Built, answer: Answer, directions: Di
 def _of_committee(request: PredictionRequest, directions: Directions) -> Numbers:
     features, regime, space = directions.model.features, directions.regime, directions.space
     spectrum = spectrum_of(request, directions)
-    varying = np.flatnonzero(spectrum.eigenvalues.value > 0.0)
-    eigenvalues, counts = gathered(space, spectrum.eigenvalues[varying], spectrum.multiplicities[varying])
+    eigenvalues, counts = gathered(space, spectrum.eigenvalues, spectrum.multiplicities)
+    if (zero := still(spectrum.eigenvalues, spectrum.multiplicities)) is not None:
+        eigenvalues = eigenvalues.followed_by(zero)
+        counts = counts.followed_by(total_of_still(spectrum.eigenvalues, spectrum.multiplicities))
     own, taught = COMMITTEE_SCALE * features.weight_variance, COMMITTEE_SCALE * regime.weight_variance
     students, teachers = features.hidden_units, regime.hidden_units
     of_teacher = _scaled(_table(regime.overlaps) or np.eye(teachers).tolist(), taught)
@@ -68,44 +70,50 @@ def _of_neuron(request: PredictionRequest, directions: Directions) -> NeuronNumb
     spectrum = spectrum_of(request, directions)
     per_input = spectrum.eigenvalues * (1.0 / spectrum.n_inputs)
     eigenvalues, counts = per_input * features.weight_variance, spectrum.multiplicities
-    energies = per_input * counts * regime.weight_variance
-    n_modes = counts.total()
-    if eigenvalues.value.size > FEW:
-        (of_counts, counts), (of_energies, energies) = (
-            gathered(space, eigenvalues, weights) for weights in (counts, energies)
-        )
-        eigenvalues = of_counts.followed_by(of_energies)
-        counts, energies = (
-            counts.followed_by(space.constants(np.zeros(energies.value.size))),
-            space.constants(np.zeros(counts.value.size)).followed_by(energies),
-        )
-    square = features.initial_variance
-    if features.initial_self_overlaps is not None:
-        [[square]] = _table(features.initial_self_overlaps)
     of_teacher: Any = 1.0
     if regime.overlaps is not None:
         [[of_teacher]] = _table(regime.overlaps)
-    size = _root(square * of_teacher)
+    taught = regime.weight_variance * of_teacher
+    energies = per_input * counts * taught
+    if eigenvalues.value.size > FEW:
+        eigenvalues, counts, energies = _two_rules(space, eigenvalues, counts, energies)
+    square = features.initial_variance
+    if features.initial_self_overlaps is not None:
+        [[square]] = _table(features.initial_self_overlaps)
     if features.initial_overlaps is None:
-        overlap = float(typical_overlaps(1, 1)[0, 0]) / _root(spectrum.n_inputs + space.constant(0.0))
+        cosine = float(typical_overlaps(1, 1)[0, 0])
+        shared = _root(square * of_teacher / spectrum.n_inputs) * cosine
+        across = square * (1.0 - cosine**2 / spectrum.n_inputs)
     else:
         [[shared]] = _table(features.initial_overlaps)
-        overlap = shared / size if size.value > 0.0 else 0.0 * shared
-    norm = square * spectrum.n_inputs
-    length = (energies / eigenvalues).total()
+        across = square - shared * shared / of_teacher
     return NeuronNumbers(
         eigenvalues=eigenvalues,
         multiplicities=counts,
         energies=energies,
-        n_modes=n_modes,
-        norm_squared=norm,
-        overlap=overlap,
-        along=overlap * _root(norm / length),
+        along=shared / of_teacher * _root(features.weight_variance / regime.weight_variance),
+        across=across,
         step_size=directions.model.learner.step_size,
         noise_variance=regime.noise_variance,
         n_samples=regime.n_samples,
         parameters=[*_parameters(features.activation), *_parameters(regime.activation)],
     )
+
+
+def _two_rules(space: Space, eigenvalues: Vector, counts: Vector, energies: Vector) -> tuple[Vector, Vector, Vector]:
+    """Return the modes that stand for many: some with their multiplicities, others with their energies."""
+    of_counts, loads = gathered(space, eigenvalues, counts)
+    of_energies, squares = gathered(space, eigenvalues, energies)
+    found = (
+        of_counts.followed_by(of_energies),
+        loads.followed_by(space.constants(np.zeros(squares.value.size))),
+        space.constants(np.zeros(loads.value.size)).followed_by(squares),
+    )
+    zero = still(eigenvalues, counts)
+    if zero is None:
+        return found
+    others = zero, total_of_still(eigenvalues, counts), total_of_still(eigenvalues, energies)
+    return tuple(one.followed_by(other) for one, other in zip(found, others, strict=True))  # type: ignore[return-value]
 
 
 def _parameters(activation: Any) -> list[Dual]:

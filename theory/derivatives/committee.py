@@ -1,6 +1,6 @@
 """The test error of a committee machine with derivatives; see :mod:`theory.learners.committee`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ class Numbers:
     """What the equations are made of, with derivatives.
 
     Attributes:
-        eigenvalues, shares: of the directions of the inputs, those that the motion follows.
+        eigenvalues, shares: of the directions of the inputs, those that the motion follows; the eigenvalue 0, if there is
+            one, comes last.
         start: overlaps of the students with all units at the start, shape ``(K, K + M)``.
         taught: of the teachers, shape ``(M, M)``. An entry and its mirror image share a derivative, as the start's do.
         readout, teacher_readout: shapes ``(K,)`` and ``(M,)``.
@@ -53,6 +54,8 @@ def committee(motion: Motion, followed: Trajectory, numbers: Numbers, test_error
     Raises:
         ArithmeticError: derivatives cannot be followed along the trajectory.
     """
+    if numbers.eigenvalues.value.size > motion.problem.eigenvalues.size:
+        motion, followed = _with_still(motion, followed, float(numbers.shares.value[-1]))
     back = _Back(motion)
     time, state = float(numbers.time.value), followed.states[-1]
     on_state, at_end = back.end(state)
@@ -96,6 +99,25 @@ def committee(motion: Motion, followed: Trajectory, numbers: Numbers, test_error
         moving = np.where(by_entry[..., None] != 0.0 if np.ndim(by_entry) else by_entry != 0.0, one.full_tangent, 0.0)
         tangent = tangent + np.tensordot(by_entry, moving, np.ndim(by_entry))
     return Dual(test_error, tangent)
+
+
+def _with_still(motion: Motion, followed: Trajectory, share: float) -> tuple[Motion, Trajectory]:
+    """Add the directions in which inputs do not vary: weights stay there as they were."""
+    problem = motion.problem
+    edge = motion.start.size - problem.n_students
+    stay = share * problem.overlaps[: problem.n_students].ravel()
+    problem = problem._replace(
+        eigenvalues=np.append(problem.eigenvalues, 0.0), shares=np.append(problem.shares, share)
+    )
+    path = followed.path
+
+    def added(state: Array) -> Array:
+        return np.concatenate([state[:edge], stay, state[edge:]])
+
+    return replace(motion, problem=problem), followed._replace(
+        states=np.array([added(state) for state in followed.states]),
+        path=None if path is None else lambda time: added(path(time)),
+    )
 
 
 def _symmetric(table: Array) -> Array:

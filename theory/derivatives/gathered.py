@@ -21,10 +21,10 @@ def gathered(space: Space, eigenvalues: Vector, weights: Vector) -> tuple[Vector
 
     Args:
         space: the directions.
-        eigenvalues: positive.
+        eigenvalues: nonnegative; those that are 0 are left out.
         weights: nonnegative; those that are 0 do not count.
     """
-    seen = weights.value > 0.0
+    seen = (weights.value > 0.0) & (eigenvalues.value > 0.0)
     places, where = np.unique(eigenvalues.value[seen], return_inverse=True)
     together = (where == np.arange(places.size)[:, None]).astype(float)
     mass, turned = weights.value[seen], (eigenvalues.left.T @ eigenvalues.right)[seen]
@@ -39,6 +39,24 @@ def gathered(space: Space, eigenvalues: Vector, weights: Vector) -> tuple[Vector
         pieces.append(_panel(places[inside], masses[inside], moved[inside], by_mass[inside]))
     nodes, loads, nodes_moved, loads_moved = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     return _vector(space, nodes, nodes_moved), _vector(space, loads, loads_moved)
+
+
+def still(eigenvalues: Vector, weights: Vector) -> Vector | None:
+    """Return the eigenvalue 0, as the mean of all that are 0 by their weights; None if there is none."""
+    places = np.flatnonzero(eigenvalues.value == 0.0)
+    if not places.size:
+        return None
+    mass = weights.value[places]
+    left = eigenvalues.left[:, places] @ mass / np.sum(mass)
+    return Vector(np.zeros(1), left[:, None], eigenvalues.right)
+
+
+def total_of_still(eigenvalues: Vector, weights: Vector) -> Vector:
+    """Return the sum of the weights of all eigenvalues that are 0."""
+    places = np.flatnonzero(eigenvalues.value == 0.0)
+    return Vector(
+        np.sum(weights.value[places], keepdims=True), np.sum(weights.left[:, places], axis=1)[:, None], weights.right
+    )
 
 
 def _vector(space: Space, values: Array, tangent: Array) -> Vector:

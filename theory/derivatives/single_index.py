@@ -1,7 +1,7 @@
 """The test error of a single neuron with derivatives; see :mod:`theory.learners.single_index`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,9 @@ class Numbers:
     """What the equations are made of, with derivatives.
 
     Attributes:
-        eigenvalues, multiplicities, energies: of the modes that the motion follows.
-        n_modes: their total multiplicity.
-        norm_squared: of the weights at the start.
-        overlap: cosine with the teacher's weights there.
-        along: their part in the teacher's direction, in units of the teacher's weights.
+        eigenvalues, multiplicities, energies: of the modes that the motion follows; one of the eigenvalue 0 may come last.
+        along: the part of the weights at the start in the teacher's direction, in units of the teacher's weights.
+        across: the square of their other part, for each direction of the inputs.
         step_size, noise_variance: of SGD and the labels.
         n_samples: n.
         parameters: of the student's activation, then of the teacher's.
@@ -34,10 +32,8 @@ class Numbers:
     eigenvalues: Vector
     multiplicities: Vector
     energies: Vector
-    n_modes: Any
-    norm_squared: Dual
-    overlap: Dual
     along: Dual
+    across: Any
     step_size: Dual
     noise_variance: Dual
     n_samples: Dual
@@ -56,6 +52,7 @@ def single_index(motion: Motion, followed: Trajectory, numbers: Numbers, test_er
     Raises:
         ArithmeticError: derivatives cannot be followed along the trajectory.
     """
+    motion, followed = _with_still(motion, followed, numbers)
     back = _Back(motion)
     elapsed = numbers.step_size * numbers.n_samples
     time, state, size = float(elapsed.value), followed.states[-1], motion.eigenvalues.size
@@ -80,13 +77,12 @@ def single_index(motion: Motion, followed: Trajectory, numbers: Numbers, test_er
     on_apart, on_short = on_state[:size], on_state[size:]
     left = 1.0 - numbers.along.value
     on_along = -float(motion.energies @ (2.0 * left * on_apart + on_short))
-    across = numbers.eigenvalues * numbers.multiplicities
-    share = (1.0 - numbers.overlap * numbers.overlap) * numbers.norm_squared / numbers.n_modes
+    across = numbers.eigenvalues * numbers.multiplicities * numbers.across
     tangent = (
         numbers.eigenvalues.weighted(on_eigenvalues)
         + numbers.multiplicities.weighted(on_counts)
         + numbers.energies.weighted(on_energies + left * (left * on_apart + on_short))
-        + (across * share).weighted(on_apart)
+        + across.weighted(on_apart)
     )
     for one, slope in (
         (numbers.along, on_along),
@@ -98,6 +94,29 @@ def single_index(motion: Motion, followed: Trajectory, numbers: Numbers, test_er
         # What does not depend on a number leaves it out, infinite though its own derivative may be.
         tangent = tangent + (slope * one.tangent if slope else 0.0)
     return Dual(test_error, tangent)
+
+
+def _with_still(motion: Motion, followed: Trajectory, numbers: Numbers) -> tuple[Motion, Trajectory]:
+    """Add the modes without variance, which stand still and have no place of their own in the motion."""
+    size, path = motion.eigenvalues.size, followed.path
+    if not np.any(numbers.eigenvalues.value == 0.0):
+        return motion, followed
+    motion = replace(
+        motion,
+        eigenvalues=numbers.eigenvalues.value,
+        multiplicities=numbers.multiplicities.value,
+        energies=numbers.energies.value,
+    )
+    if numbers.eigenvalues.value.size == size:
+        return motion, followed
+
+    def added(state: Array) -> Array:
+        return np.concatenate([state[:size], [0.0], state[size:], [0.0]])
+
+    return motion, followed._replace(
+        states=np.array([added(state) for state in followed.states]),
+        path=None if path is None else lambda time: added(path(time)),
+    )
 
 
 class _Back:
