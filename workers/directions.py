@@ -59,6 +59,13 @@ def _fixed(request: PredictionRequest) -> set[str]:
         found |= {"regime.target.nonlinear_variance", "regime.target.mean"}
         if regime.link == "logistic":
             found.add("regime.noise_variance")
+    if regime.kind == "teacher_network":
+        features: Any = request.model.features
+        if not features.activation == regime.activation == "erf":
+            # A single neuron has the read-out 1, which is not trained.
+            found |= {"model.features.readout", "model.features.readout_step_size", "regime.readout"}
+        if features.initial_self_overlaps is not None:
+            found.add("model.features.initial_variance")
     return found
 
 
@@ -75,7 +82,9 @@ def _plan(path: str, value: Any, fixed: set[str], leaves: list[tuple[str, int]])
     """Mark the continuous numbers of a part, and list their paths."""
     if isinstance(value, Schema):
         return {name: _plan(f"{path}.{name}", part, fixed, leaves) for name, part in value.__dict__.items()}
-    if isinstance(value, float) and path not in fixed:
+    if path in fixed:
+        return value
+    if isinstance(value, float):
         leaves.append((path, 1))
         return _Leaf(value, len(leaves) - 1)
     if isinstance(value, list):

@@ -46,22 +46,25 @@ def _of_committee(request: PredictionRequest, directions: Directions) -> Numbers
     if features.initial_overlaps is None:
         typical = typical_overlaps(students, teachers)
         shared = [
-            [_root(of_students[k][k] * of_teacher[n][n] / spectrum.n_inputs) * float(typical[k, n]) for n in range(teachers)]
+            [
+                _root(of_students[k][k] * of_teacher[n][n] / spectrum.n_inputs) * float(typical[k, n])
+                for n in range(teachers)
+            ]
             for k in range(students)
         ]
     else:
         shared = _scaled(_table(features.initial_overlaps), _root(own * taught))
     return Numbers(
-            eigenvalues=eigenvalues,
-            shares=counts * (1.0 / spectrum.n_inputs),
-            start=_array(space, [[*one, *other] for one, other in zip(of_students, shared, strict=True)]),
-            taught=_array(space, of_teacher),
-            readout=_readout(space, features.readout, students),
-            teacher_readout=_readout(space, regime.readout, teachers),
-            step_size=own * directions.model.learner.step_size,
-            readout_step_size=features.readout_step_size,
-            noise_variance=regime.noise_variance,
-            time=regime.n_samples / spectrum.n_inputs,
+        eigenvalues=eigenvalues,
+        shares=counts * (1.0 / spectrum.n_inputs),
+        start=_array(space, [[*one, *other] for one, other in zip(of_students, shared, strict=True)]),
+        taught=_array(space, of_teacher),
+        readout=_readout(space, features.readout, students),
+        teacher_readout=_readout(space, regime.readout, teachers),
+        step_size=own * directions.model.learner.step_size,
+        readout_step_size=features.readout_step_size,
+        noise_variance=regime.noise_variance,
+        time=regime.n_samples / spectrum.n_inputs,
     )
 
 

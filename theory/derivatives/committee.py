@@ -59,20 +59,19 @@ def committee(motion: Motion, followed: Trajectory, numbers: Numbers, test_error
     back = _Back(motion)
     time, state = float(numbers.time.value), followed.states[-1]
     on_state, at_end = back.end(state)
+    by_time = float(on_state @ motion.slope(state))
+    carried = np.concatenate([on_state, np.zeros(at_end.size)])
     if time > 0.0:
         assert followed.path is not None
-        by_time = float(on_state @ motion.slope(state))
         carried = carried_back(
             followed.path,
             time,
             on_state,
+            slope=motion.slope,
             pull=back.pull,
             jacobian=motion.jacobian,
             size=max(test_error, motion.noise_variance),
         )
-    else:
-        by_time = float(on_state @ motion.slope(state))
-        carried = np.concatenate([on_state, np.zeros(at_end.size)])
     on_start, on_numbers = carried[: state.size], carried[state.size :] + at_end
     on_shares = on_numbers[back.places["shares"]].copy()
     on_own, on_readout = motion.parts(on_start)
@@ -85,7 +84,7 @@ def committee(motion: Motion, followed: Trajectory, numbers: Numbers, test_error
     on_taught = on_taught.reshape(numbers.taught.shape)
     weights[:, : on_readout.size] = _symmetric(weights[:, : on_readout.size])
     tangent = numbers.eigenvalues.weighted(on_eigenvalues) + numbers.shares.weighted(on_shares)
-    for one, by_entry in (
+    parts: list[tuple[Any, Any]] = [
         (numbers.start, weights),
         (numbers.taught, _symmetric(on_taught)),
         (numbers.readout, on_readout),
@@ -94,10 +93,12 @@ def committee(motion: Motion, followed: Trajectory, numbers: Numbers, test_error
         (numbers.readout_step_size, on_readout_step),
         (numbers.noise_variance, on_noise + 1.0),
         (numbers.time, by_time),
-    ):
+    ]
+    for one, found in parts:
+        by_entry = np.asarray(found)
         # What does not depend on an entry leaves it out, infinite though the entry's own derivative may be.
-        moving = np.where(by_entry[..., None] != 0.0 if np.ndim(by_entry) else by_entry != 0.0, one.full_tangent, 0.0)
-        tangent = tangent + np.tensordot(by_entry, moving, np.ndim(by_entry))
+        moving = np.where(by_entry[..., None] != 0.0, one.full_tangent, 0.0)
+        tangent = tangent + np.tensordot(by_entry, moving, by_entry.ndim)
     return Dual(test_error, tangent)
 
 
@@ -106,9 +107,7 @@ def _with_still(motion: Motion, followed: Trajectory, share: float) -> tuple[Mot
     problem = motion.problem
     edge = motion.start.size - problem.n_students
     stay = share * problem.overlaps[: problem.n_students].ravel()
-    problem = problem._replace(
-        eigenvalues=np.append(problem.eigenvalues, 0.0), shares=np.append(problem.shares, share)
-    )
+    problem = problem._replace(eigenvalues=np.append(problem.eigenvalues, 0.0), shares=np.append(problem.shares, share))
     path = followed.path
 
     def added(state: Array) -> Array:
@@ -182,9 +181,9 @@ class _Back:
         base = motion.step_size**2 * np.outer(readout, readout)
         noisy = found.kicks + motion.noise_variance * found.slopes
         per_share = flat @ (base * noisy).ravel()
-        on_numbers[self.places["eigenvalues"]] = (
-            (on_change * (drift @ whole)).sum(axis=(1, 2)) + problem.shares * per_share
-        )
+        on_numbers[self.places["eigenvalues"]] = (on_change * (drift @ whole)).sum(
+            axis=(1, 2)
+        ) + problem.shares * per_share
         on_numbers[self.places["shares"]] = on_shares + problem.eigenvalues * per_share
         pairs = motion.step_size**2 * on_kicks * noisy
         drifting, kicking = on_drift * found.drift, on_kicks * base

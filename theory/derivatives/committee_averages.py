@@ -6,6 +6,7 @@ at about the price of the averages themselves, however many these are.
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from theory.learners.committee_averages import Gradients
 
 Vector = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 Pull = Callable[[Gradients], tuple[Vector, Vector]]
 """From weights of averages, as an object of their shapes, to derivatives: shapes ``(n, n)`` and ``(n,)``.
 
@@ -37,16 +39,87 @@ def gradients_pulled(covariance: Vector, signs: Vector, n_students: int) -> tupl
         signs: sigma, shape ``(n,)``.
         n_students: K, the number of units that learn.
     """
-    count, diagonal = n_students, np.diagonal(covariance)
-    widened, students, place = 1.0 + diagonal, covariance[:n_students], np.arange(n_students)
-    everywhere = np.arange(signs.size)
-    tilt = 1.0 + diagonal[:count, None] + diagonal + (diagonal[:count, None] * diagonal - students * students)
-    pair = (2.0 / np.pi) / np.sqrt(tilt)
+    fields = _Fields.of(covariance, signs, n_students)
+    drift, pull_drift = _drift(fields)
+    kicks, pull_kicks = _kicks(fields)
+    products, by_entry, by_variance = _products(covariance)
+    found = Gradients(
+        drift=drift, kicks=kicks, slopes=fields.pair[:, :n_students], residuals=products[:n_students] @ signs
+    )
+
+    def pull(weights: Gradients) -> tuple[Vector, Vector]:
+        sums = _Sums(
+            np.empty_like(covariance), np.zeros_like(fields.students), np.zeros_like(signs), np.zeros_like(signs)
+        )
+        pull_kicks(weights.kicks, sums)
+        pull_drift(weights.drift, weights.slopes, sums)
+        if np.any(weights.residuals):
+            on_products = weights.residuals[:, None] * signs
+            sums.students[:] += on_products * by_entry[:n_students]
+            sums.diagonal[:] += (on_products * by_variance[:, :n_students].T).sum(axis=0)
+            sums.diagonal[:n_students] += (on_products * by_variance[:n_students]).sum(axis=1)
+            sums.signs[:] += weights.residuals @ products[:n_students]
+        sums.covariance[:n_students] += sums.students
+        sums.covariance[np.diag_indices(signs.size)] += sums.diagonal
+        return sums.covariance, sums.signs
+
+    return found, pull
+
+
+class _Fields(NamedTuple):
+    """What the averages are made of: C, its rows of students, ``1 + C_kk``, the tilted determinants and J2."""
+
+    covariance: Vector
+    signs: Vector
+    students: Vector
+    widened: Vector
+    tilt: Vector
+    pair: Vector
+
+    @classmethod
+    def of(cls, covariance: Vector, signs: Vector, count: int) -> "_Fields":
+        diagonal, students = np.diagonal(covariance), covariance[:count]
+        tilt = 1.0 + diagonal[:count, None] + diagonal + (diagonal[:count, None] * diagonal - students * students)
+        return cls(covariance, signs, students, 1.0 + diagonal, tilt, (2.0 / np.pi) / np.sqrt(tilt))
+
+
+class _Sums(NamedTuple):
+    """Derivatives by all of the covariance, by the rows of students, by the diagonal, and by the signs, to be added up."""
+
+    covariance: Vector
+    students: Vector
+    diagonal: Vector
+    signs: Vector
+
+
+def _drift(fields: _Fields) -> tuple[Vector, Callable[[Vector, Vector, _Sums], None]]:
+    """Return H, and what pulls weights of H and J2 back."""
+    _, signs, students, widened, tilt, pair = fields
+    count = students.shape[0]
+    place = np.arange(count)
     own = -(pair * students) @ signs / widened[:count]
     drift = pair * signs
     drift[place, place] += own
 
-    one, other, of_one, of_other, twice = _pairs(count)
+    def pull(on_drift: Vector, on_slopes: Vector, sums: _Sums) -> None:
+        on_own = on_drift[place, place] / widened[:count]
+        on_signed = on_drift - on_own[:, None] * students
+        on_pair = signs * on_signed
+        on_pair[:, :count] += on_slopes
+        on_tilt = -0.5 * pair / tilt * on_pair
+        sums.signs[:] += (pair * on_signed).sum(axis=0)
+        sums.students[:] -= on_own[:, None] * pair * signs + 2.0 * students * on_tilt
+        sums.diagonal[:] += on_tilt.T @ widened[:count]
+        sums.diagonal[:count] += on_tilt @ widened - own * on_own
+
+    return drift, pull
+
+
+def _kicks(fields: _Fields) -> tuple[Vector, Callable[[Vector, _Sums], None]]:
+    """Return I4, and what pulls weights of it back; that sets the sum over all of the covariance."""
+    covariance, signs, students, widened, tilt, _ = fields
+    count, everywhere = students.shape[0], np.arange(signs.size)
+    (one, other), (of_one, of_other), often = _pairs(count)
     a, b, shared, det = widened[one], widened[other], covariance[one, other], tilt[one, other]
     x, y = students[one], students[other]
     cross = x[:, :, None] * y[:, None, :]
@@ -59,50 +132,25 @@ def gradients_pulled(covariance: Vector, signs: Vector, n_students: int) -> tupl
     values = scale * (angles @ signs)
     kicks = np.empty((count, count))
     kicks[one, other] = kicks[other, one] = values
-    products, by_entry, by_variance = _products(covariance)
-    found = Gradients(drift=drift, kicks=kicks, slopes=pair[:, :count], residuals=products[:count] @ signs)
 
-    def pull(weights: Gradients) -> tuple[Vector, Vector]:
-        on_own = weights.drift[place, place] / widened[:count]
-        on_signed = weights.drift - on_own[:, None] * students
-        on_pair = signs * on_signed
-        on_signs = (pair * on_signed).sum(axis=0)
-        on_pair[:, :count] += weights.slopes
-        on_students = -on_own[:, None] * pair * signs
-        on_tilt = -0.5 * pair / tilt * on_pair
-        on_students -= 2.0 * students * on_tilt
-        on_diagonal = on_tilt.T @ widened[:count]
-        on_diagonal[:count] += on_tilt @ widened - own * on_own
-
-        of_pair = 0.5 * twice * (weights.kicks[one, other] + weights.kicks[other, one])
-        on_angle = (of_pair * scale)[:, None, None] * np.outer(signs, signs) / np.sqrt(squares - tilted * tilted)
-        on_width = -(on_angle * tilted).sum(axis=2) / width
-        on_tilted = on_angle
+    def pull(on_kicks: Vector, sums: _Sums) -> None:
+        of_pair = often * (on_kicks[one, other] + on_kicks[other, one])
+        on_tilted = (of_pair * scale)[:, None, None] * np.outer(signs, signs) / np.sqrt(squares - tilted * tilted)
+        on_width = -(on_tilted * tilted).sum(axis=2) / width
         on_tilted[:, everywhere, everywhere] += on_width
         flat = on_tilted.reshape(det.size, -1)
         on_det = on_width.sum(axis=1) + flat @ covariance.ravel() - 0.5 * of_pair * values / det
         with_x, with_y = (on_tilted @ x[:, :, None])[:, :, 0], (on_tilted @ y[:, :, None])[:, :, 0]
         on_x = 2.0 * (shared[:, None] * with_y - b[:, None] * with_x)
         on_y = 2.0 * (shared[:, None] * with_x - a[:, None] * with_y)
-        on_students += of_one @ on_x + of_other @ on_y
-        on_students[one, other] += 2.0 * ((x * with_y).sum(axis=1) - shared * on_det)
-        on_diagonal[:count] += of_one @ (on_det * b - (y * with_y).sum(axis=1))
-        on_diagonal[:count] += of_other @ (on_det * a - (x * with_x).sum(axis=1))
-        on_signs += 2.0 * ((of_pair * scale) @ angles)
-        on_covariance = (det @ flat).reshape(covariance.shape)
+        sums.covariance[:] = (det @ flat).reshape(covariance.shape)
+        sums.students[:] += of_one @ on_x + of_other @ on_y
+        sums.students[one, other] += 2.0 * ((x * with_y).sum(axis=1) - shared * on_det)
+        sums.diagonal[:count] += of_one @ (on_det * b - (y * with_y).sum(axis=1))
+        sums.diagonal[:count] += of_other @ (on_det * a - (x * with_x).sum(axis=1))
+        sums.signs[:] += 2.0 * ((of_pair * scale) @ angles)
 
-        if np.any(weights.residuals):
-            on_products = weights.residuals[:, None] * signs
-            on_students += on_products * by_entry[:count]
-            both = on_products * by_variance[:count]
-            on_diagonal += np.sum(on_products * by_variance[:, :count].T, axis=0)
-            on_diagonal[:count] += np.sum(both, axis=1)
-            on_signs += weights.residuals @ products[:count]
-        on_covariance[:count] += on_students
-        on_covariance[everywhere, everywhere] += on_diagonal
-        return on_covariance, on_signs
-
-    return found, pull
+    return kicks, pull
 
 
 def _products(covariance: Vector) -> tuple[Vector, Vector, Vector]:
@@ -115,8 +163,8 @@ def _products(covariance: Vector) -> tuple[Vector, Vector, Vector]:
 
 
 @lru_cache(maxsize=64)
-def _pairs(count: int) -> tuple[Vector, ...]:
-    """Return the indices of all pairs, tables that sum over the pairs of each first and second, and how often pairs count."""
+def _pairs(count: int) -> tuple[tuple[Places, Places], tuple[Vector, Vector], Vector]:
+    """Return the indices of all pairs, tables that sum over pairs by their first and second, and weights of both orders."""
     one, other = np.triu_indices(count)
     units = np.eye(count)
-    return one, other, units[:, one], units[:, other], np.where(one == other, 1.0, 2.0)
+    return (one, other), (units[:, one], units[:, other]), np.where(one == other, 0.5, 1.0)

@@ -230,7 +230,6 @@ class Vector:
         one[0, size] = 1.0
         return Vector(value, np.concatenate([left, one]), np.concatenate([self.right, last.tangent[None, :]]))
 
-
     def followed_by(self, other: "Vector") -> "Vector":
         """Return these numbers, then others."""
         left = np.zeros((self.left.shape[0] + other.left.shape[0], self.value.size + other.value.size))

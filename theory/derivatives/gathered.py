@@ -78,4 +78,5 @@ def _panel(places: Array, masses: Array, moved: Array, by_mass: Array) -> tuple[
 def _basis(x: Array) -> tuple[Array, Array]:
     """Return the Chebyshev polynomials whose means a rule keeps, and their slopes: one row a degree."""
     units = np.eye(2 * NODES_PER_PANEL)
-    return chebyshev.chebvander(x, 2 * NODES_PER_PANEL - 1).T, chebyshev.chebval(x, chebyshev.chebder(units))
+    values, slopes = chebyshev.chebvander(x, 2 * NODES_PER_PANEL - 1).T, chebyshev.chebval(x, chebyshev.chebder(units))
+    return np.asarray(values, float), np.asarray(slopes, float)

@@ -1,16 +1,15 @@
 """What :mod:`theory.learners.neuron_averages` returns, with derivatives by all that it is a function of.
 
-With ``r = spread z`` and ``r* = shared z + sqrt(own) z'`` averages over z' are functions m, m1 and V of ``shared z`` and own: their
-derivatives are averages of higher derivatives of phi*, by Stein's lemma. What is averaged over z is differentiated under the
-integral; kinks, all of them at 0, stay where they are in z.
+With ``r = spread z`` and ``r* = shared z + sqrt(own) z'`` averages over z' are functions m, m1 and V of ``shared z`` and own:
+their derivatives are averages of higher derivatives of phi*, by Stein's lemma. What is averaged over z is differentiated under
+the integral; kinks, all of them at 0, stay where they are in z.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
+from scipy.special import expit, ndtr
 
 from theory.activations.activation import Activation
 from theory.activations.gates import Gelu, Softplus
@@ -44,8 +43,8 @@ class _Given(NamedTuple):
     """Averages of phi* over what is its own: mean, mean slope and curvature, variance; and their variations.
 
     Attributes:
-        by_own: of mean, slope and variance.
         variance_by_shift: the mean's is the slope, and the slope's the curvature.
+        by_own: of mean, slope and variance.
         by_parameter: one (mean, slope, variance) for each of its parameters.
     """
 
@@ -53,14 +52,12 @@ class _Given(NamedTuple):
     slope: Array
     curvature: Array
     variance: Array
-    by_own: tuple[Array, Array, Array]
     variance_by_shift: Array
+    by_own: tuple[Array, Array, Array]
     by_parameter: tuple[tuple[Array, Array, Array], ...] = ()
 
 
-def neuron_rates(
-    student: Activation, teacher: Activation, *, signal: float, apart: float, short: float
-) -> NeuronRates:
+def neuron_rates(student: Activation, teacher: Activation, *, signal: float, apart: float, short: float) -> NeuronRates:
     """Differentiate averages over Gaussian (r, r*).
 
     Args:
@@ -75,18 +72,20 @@ def neuron_rates(
     spread = np.sqrt(square)
     shared, own = split(signal, apart, short, square)
     z, weights = shared_nodes(student, teacher, spread, shared, own)
-    given = _given(teacher, own, shared * z)
+    # The last place is that of kinks.
+    *given, by_own, by_parameter = _given(teacher, own, shared * np.append(z, 0.0))
+    (mean, mean_slope, mean_curvature, variance, variance_by_shift) = (one[:-1] for one in given)
+    kink_mean = float(given[0][-1])
     u = spread * z
-    value, slope, bend, jerk = student.value(u), student.slope(u), student.curvature(u), _third(student, u)
-    gap, squared = value - given.mean, slope * slope
-    loss = gap * gap + given.variance
+    value, slope, bend, jerk = _derivatives(student, u)
+    gap, squared = value - mean, slope * slope
+    loss = gap * gap + variance
     at_kink = float(density(np.zeros(1))[0]) / spread
     kinks = sum(jump for _, jump in student.kinks)
-    centre = _given(teacher, own, np.zeros(1)) if kinks else None
-    sharp = -kinks * at_kink * float(centre.mean[0]) if centre else 0.0
+    sharp = -kinks * at_kink * kink_mean
     bent = float(weights @ (gap * bend)) + sharp
     slope_square = float(weights @ squared)
-    mismatch = float(weights @ (squared - slope * given.slope)) + bent
+    mismatch = float(weights @ (squared - slope * mean_slope)) + bent
     values = np.array([weights @ loss, weights @ (loss * squared), slope_square, slope_square + bent, mismatch])
 
     rows = []
@@ -99,16 +98,16 @@ def neuron_rates(
             2.0 * float(weights @ ((gap * squared * slope + loss * slope * bend) * z)),
             steeper,
             steeper + turned,
-            steeper - float(weights @ (z * bend * given.slope)) + turned,
+            steeper - float(weights @ (z * bend * mean_slope)) + turned,
         ]
     )
     # By what changes the averages of phi*: shared, own, and its parameters.
-    changes = [(given.slope * z, given.curvature * z, given.variance_by_shift * z), given.by_own, *given.by_parameter]
-    at_centre = [] if centre is None else [0.0, centre.by_own[0][0], *(one[0][0] for one in centre.by_parameter)]
+    changes: list[Any] = [(mean_slope * z, mean_curvature * z, variance_by_shift * z, 0.0)]
+    changes += [(*(one[:-1] for one in change), float(change[0][-1])) for change in (by_own, *by_parameter)]
     of_teacher = []
-    for place, (of_mean, of_slope, of_variance) in enumerate(changes):
+    for of_mean, of_slope, of_variance, of_kink in changes:
         of_loss = of_variance - 2.0 * gap * of_mean
-        of_bent = -float(weights @ (of_mean * bend)) - (kinks * at_kink * float(at_centre[place]) if centre else 0.0)
+        of_bent = -float(weights @ (of_mean * bend)) - kinks * at_kink * of_kink
         of_teacher.append(
             [
                 float(weights @ of_loss),
@@ -121,9 +120,9 @@ def neuron_rates(
     rows += of_teacher[:2]
     by_variance = np.array(rows).T @ _split_rates(signal, apart, short, spread, shared, own)
     of_student = []
-    if type(student) is LeakyRelu and centre is not None:
+    if type(student) is LeakyRelu:
         below = u < 0.0
-        flat, of_sharp = np.minimum(u, 0.0), at_kink * float(centre.mean[0])
+        flat, of_sharp = np.minimum(u, 0.0), at_kink * kink_mean
         steeper = 2.0 * float(weights @ (slope * below))
         of_student.append(
             [
@@ -131,7 +130,7 @@ def neuron_rates(
                 2.0 * float(weights @ (gap * flat * squared + loss * slope * below)),
                 steeper,
                 steeper + of_sharp,
-                steeper - float(weights @ (given.slope * below)) + of_sharp,
+                steeper - float(weights @ (mean_slope * below)) + of_sharp,
             ]
         )
     parameters = [*of_student, *of_teacher[2:]]
@@ -147,21 +146,25 @@ def _split_rates(signal: float, apart: float, short: float, spread: float, share
     return np.array([of_spread, of_shared, of_own])
 
 
-THIRD: dict[type[Activation], Callable[[Array], Array]] = {
-    Erf: lambda u: (4.0 * u * u - 2.0) * Erf().slope(u),
-    Tanh: lambda u: (6.0 * np.tanh(u) ** 2 - 2.0) * Tanh().slope(u),
-    Sigmoid: lambda u: (1.5 * np.tanh(0.5 * u) ** 2 - 0.5) * Sigmoid().slope(u),
-    Softplus: lambda u: Sigmoid().curvature(u),
-    Gelu: lambda u: (u * u - 4.0) * u * density(u),
-}
-"""phi''' of smooth activations; of sin and cos it is -phi', of all others 0."""
-
-
-def _third(activation: Activation, u: Array) -> Array:
+def _derivatives(activation: Activation, u: Array) -> tuple[Array, Array, Array, Array]:
+    """Return phi and its first three derivatives, which share most of their work; kinks apart."""
+    if isinstance(activation, Tanh):
+        value = np.tanh(u)
+        slope = 1.0 - value * value
+        return value, slope, -2.0 * value * slope, (6.0 * value * value - 2.0) * slope
+    if isinstance(activation, Sigmoid | Softplus):
+        p = expit(u)
+        slope, odd = p * (1.0 - p), 2.0 * p - 1.0
+        if isinstance(activation, Softplus):
+            return activation.value(u), p, slope, -odd * slope
+        return p, slope, -odd * slope, (1.5 * odd * odd - 0.5) * slope
+    value, slope = activation.value(u), activation.slope(u)
     if isinstance(activation, Wave):
-        return -activation.slope(u)
-    third = THIRD.get(type(activation))
-    return np.zeros_like(u) if third is None else third(u)
+        return value, slope, -value, -slope
+    if isinstance(activation, Erf):
+        return value, slope, -2.0 * u * slope, (4.0 * u * u - 2.0) * slope
+    third = (u * u - 4.0) * u * density(u) if isinstance(activation, Gelu) else np.zeros_like(u)
+    return value, slope, activation.curvature(u), third
 
 
 def _given(teacher: Activation, own: float, shift: Array) -> _Given:
@@ -177,7 +180,7 @@ def _given_smooth(teacher: Activation, own: float, shift: Array) -> _Given:
     root = float(np.sqrt(own))
     z, weights = lattice(root / (teacher.scale or 1.0))
     u = shift[:, None] + root * z
-    values, slopes, curvatures = teacher.value(u), teacher.slope(u), teacher.curvature(u)
+    values, slopes, curvatures, thirds = _derivatives(teacher, u)
     mean, slope, curvature = values @ weights, slopes @ weights, curvatures @ weights
     rest = values - mean[:, None]
     return _Given(
@@ -185,8 +188,8 @@ def _given_smooth(teacher: Activation, own: float, shift: Array) -> _Given:
         slope,
         curvature,
         (rest * rest) @ weights,
-        (0.5 * curvature, 0.5 * (_third(teacher, u) @ weights), (slopes * slopes + rest * curvatures) @ weights),
         2.0 * ((rest * slopes) @ weights),
+        (0.5 * curvature, 0.5 * (thirds @ weights), (slopes * slopes + rest * curvatures) @ weights),
     )
 
 
@@ -214,8 +217,8 @@ def _given_kinked(teacher: Activation, own: float, shift: Array) -> _Given:
         slope,
         curvature,
         own * (slope * slope + jump**2 * rest),
-        (0.5 * curvature, -0.5 * curvature * h / root, square_slope - mean * curvature),
         2.0 * jump * ((left + jump) * above - mean * mass),
+        (0.5 * curvature, -0.5 * curvature * h / root, square_slope - mean * curvature),
         by_parameter,
     )
 
@@ -223,11 +226,11 @@ def _given_kinked(teacher: Activation, own: float, shift: Array) -> _Given:
 def _given_closed(teacher: Activation, own: float, shift: Array) -> _Given:
     """Of steps, waves and powers, by what they have beside 1 and z."""
     variances, root = np.full_like(shift, own), np.sqrt(own)
-    mean, slope = teacher.mean(variances, shift), teacher.mean_slope(variances, shift)
-    curvature, third = np.zeros_like(shift), np.zeros_like(shift)
+    mean = teacher.mean(variances, shift)
+    slope, curvature, third = (np.zeros_like(shift) for _ in range(3))
     parameters: Any = ()
     if teacher.discontinuities:
-        slope = np.zeros_like(shift)
+        # Between its jumps it is flat.
         for place, jump in teacher.discontinuities:
             at = (place - shift) / root
             mass = jump * density(at) / root
@@ -240,18 +243,19 @@ def _given_closed(teacher: Activation, own: float, shift: Array) -> _Given:
             assert isinstance(teacher, Sign)
             by_shift, by_variance = sign_rest(variances, shift)
     elif isinstance(teacher, Wave):
+        slope = teacher.mean_slope(variances, shift)
         curvature, third = -mean, -slope
         by_shift, by_variance = wave_rest(teacher, variances, shift)
     else:
         # Powers: rest does not depend on the shift, and is at most a square of the variance.
-        curvature = teacher.mean_curvature(variances, shift)
+        slope, curvature = teacher.mean_slope(variances, shift), teacher.mean_curvature(variances, shift)
         by_shift, by_variance = np.zeros_like(shift), 2.0 * teacher.nonlinear_variance(variances, shift) / own
     return _Given(
         mean,
         slope,
         curvature,
         teacher.nonlinear_variance(variances, shift) + own * slope * slope,
-        (0.5 * curvature, 0.5 * third, by_variance + slope * slope + own * slope * third),
         by_shift + 2.0 * own * slope * curvature,
+        (0.5 * curvature, 0.5 * third, by_variance + slope * slope + own * slope * third),
         parameters,
     )

@@ -65,6 +65,7 @@ def single_index(motion: Motion, followed: Trajectory, numbers: Numbers, test_er
             followed.path,
             time,
             on_state,
+            slope=motion.slope,
             pull=back.pull,
             jacobian=motion.jacobian,
             size=max(test_error, motion.noise_variance),
@@ -138,9 +139,7 @@ class _Back:
         size = self.motion.eigenvalues.size
         on_signal, on_apart, on_short, *on_parameters = self._rates(state).rates[0]
         none, one = np.zeros(size), np.ones(size)
-        return np.concatenate(
-            [on_apart * one, on_short * one, none, none, on_signal * one, [0.0, 0.0], on_parameters]
-        )
+        return np.concatenate([on_apart * one, on_short * one, none, none, on_signal * one, [0.0, 0.0], on_parameters])
 
     def pull(self, state: Array, costate: Array) -> Array:
         """Return what a costate pulls back from the slope: derivatives by the state, then by the numbers."""

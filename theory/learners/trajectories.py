@@ -43,7 +43,7 @@ class Trajectory(NamedTuple):
     states: Vector
     status: npt.NDArray[np.str_]
     evaluations: int
-    path: Slope | None = None
+    path: Callable[[Any], Vector] | None = None
 
 
 class _UnboundedError(ArithmeticError):
