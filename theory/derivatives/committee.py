@@ -160,15 +160,15 @@ class _Back:
 
         # drift S, and its transpose where both are students.
         drift = -motion.step_size * readout[:, None] * found.drift
-        below = np.concatenate([np.swapaxes(own[:, :, count:], 1, 2), motion.taught], axis=2)
+        below = np.concatenate([own[:, :, count:].swapaxes(1, 2), motion.taught], axis=2)
         whole = np.concatenate([own, below], axis=1)
         on_change = on_slope.copy()
-        on_change[:, :, :count] += np.swapaxes(on_slope[:, :, :count], 1, 2)
+        on_change[:, :, :count] += on_slope[:, :, :count].swapaxes(1, 2)
         driven = problem.eigenvalues[:, None, None] * on_change
-        on_drift = (driven @ np.swapaxes(whole, 1, 2)).sum(axis=0)
+        on_drift = (driven @ whole.swapaxes(1, 2)).sum(axis=0)
         on_whole = drift.T @ driven
         on_own = on_whole[:, :count]
-        on_own[:, :, count:] += np.swapaxes(on_whole[:, count:, :count], 1, 2)
+        on_own[:, :, count:] += on_whole[:, count:, :count].swapaxes(1, 2)
         on_taught = on_whole[:, count:, count:].reshape(driven.shape[0], -1)
         on_numbers[self.places["taught"]] = problem.shares @ on_taught
         on_shares = on_taught @ self.of_teacher.ravel()
@@ -178,14 +178,14 @@ class _Back:
         rate = problem.eigenvalues * problem.shares
         flat = on_kick.reshape(rate.size, -1)
         on_kicks = (rate @ flat).reshape(count, count)
-        base = motion.step_size**2 * np.outer(readout, readout)
+        base = (motion.step_size * motion.step_size) * (readout[:, None] * readout)
         noisy = found.kicks + motion.noise_variance * found.slopes
         per_share = flat @ (base * noisy).ravel()
         on_numbers[self.places["eigenvalues"]] = (on_change * (drift @ whole)).sum(
             axis=(1, 2)
         ) + problem.shares * per_share
         on_numbers[self.places["shares"]] = on_shares + problem.eigenvalues * per_share
-        pairs = motion.step_size**2 * on_kicks * noisy
+        pairs = (motion.step_size * motion.step_size) * on_kicks * noisy
         drifting, kicking = on_drift * found.drift, on_kicks * base
         on_readout = -motion.step_size * drifting.sum(axis=1) + (pairs + pairs.T) @ readout
         on_numbers[self.places["steps"]] = (

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from theory.learners.committee_averages import Gradients
+from theory.learners.committee_averages import Gradients, products_of
 
 Vector = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -24,7 +24,7 @@ Entries of the covariance count as independent of each other: a symmetric change
 
 def half_square_pulled(covariance: Vector, signs: Vector) -> tuple[Vector, Vector]:
     """Return the derivatives of ``E Delta^2 / 2`` by the covariance, shape ``(n, n)``, and the signs, shape ``(n,)``."""
-    products, by_entry, by_variance = _products(covariance)
+    products, (by_entry, by_variance) = products_of(covariance), _product_rates(covariance)
     weights = 0.5 * np.outer(signs, signs)
     found = weights * by_entry
     found[np.diag_indices_from(found)] += 2.0 * np.sum(weights * by_variance, axis=1)
@@ -42,7 +42,7 @@ def gradients_pulled(covariance: Vector, signs: Vector, n_students: int) -> tupl
     fields = _Fields.of(covariance, signs, n_students)
     drift, pull_drift = _drift(fields)
     kicks, pull_kicks = _kicks(fields)
-    products, by_entry, by_variance = _products(covariance)
+    products = products_of(covariance)
     found = Gradients(
         drift=drift, kicks=kicks, slopes=fields.pair[:, :n_students], residuals=products[:n_students] @ signs
     )
@@ -53,14 +53,15 @@ def gradients_pulled(covariance: Vector, signs: Vector, n_students: int) -> tupl
         )
         pull_kicks(weights.kicks, sums)
         pull_drift(weights.drift, weights.slopes, sums)
-        if np.any(weights.residuals):
+        if weights.residuals.any():
+            by_entry, by_variance = _product_rates(covariance)
             on_products = weights.residuals[:, None] * signs
             sums.students[:] += on_products * by_entry[:n_students]
             sums.diagonal[:] += (on_products * by_variance[:, :n_students].T).sum(axis=0)
             sums.diagonal[:n_students] += (on_products * by_variance[:n_students]).sum(axis=1)
             sums.signs[:] += weights.residuals @ products[:n_students]
         sums.covariance[:n_students] += sums.students
-        sums.covariance[np.diag_indices(signs.size)] += sums.diagonal
+        sums.covariance.flat[:: signs.size + 1] += sums.diagonal
         return sums.covariance, sums.signs
 
     return found, pull
@@ -118,12 +119,12 @@ def _drift(fields: _Fields) -> tuple[Vector, Callable[[Vector, Vector, _Sums], N
 def _kicks(fields: _Fields) -> tuple[Vector, Callable[[Vector, _Sums], None]]:
     """Return I4, and what pulls weights of it back; that sets the sum over all of the covariance."""
     covariance, signs, students, widened, tilt, _ = fields
-    count, everywhere = students.shape[0], np.arange(signs.size)
+    count = students.shape[0]
     (one, other), (of_one, of_other), often = _pairs(count)
     a, b, shared, det = widened[one], widened[other], covariance[one, other], tilt[one, other]
     x, y = students[one], students[other]
     cross = x[:, :, None] * y[:, None, :]
-    tilted = det[:, None, None] * covariance + shared[:, None, None] * (cross + np.swapaxes(cross, 1, 2))
+    tilted = det[:, None, None] * covariance + shared[:, None, None] * (cross + cross.swapaxes(1, 2))
     tilted -= a[:, None, None] * (y[:, :, None] * y[:, None, :]) + b[:, None, None] * (x[:, :, None] * x[:, None, :])
     width = det[:, None] + np.diagonal(tilted, axis1=1, axis2=2)
     squares = width[:, :, None] * width[:, None, :]
@@ -135,10 +136,10 @@ def _kicks(fields: _Fields) -> tuple[Vector, Callable[[Vector, _Sums], None]]:
 
     def pull(on_kicks: Vector, sums: _Sums) -> None:
         of_pair = often * (on_kicks[one, other] + on_kicks[other, one])
-        on_tilted = (of_pair * scale)[:, None, None] * np.outer(signs, signs) / np.sqrt(squares - tilted * tilted)
+        on_tilted = (of_pair * scale)[:, None, None] * (signs[:, None] * signs) / np.sqrt(squares - tilted * tilted)
         on_width = -(on_tilted * tilted).sum(axis=2) / width
-        on_tilted[:, everywhere, everywhere] += on_width
         flat = on_tilted.reshape(det.size, -1)
+        flat[:, :: signs.size + 1] += on_width
         on_det = on_width.sum(axis=1) + flat @ covariance.ravel() - 0.5 * of_pair * values / det
         with_x, with_y = (on_tilted @ x[:, :, None])[:, :, 0], (on_tilted @ y[:, :, None])[:, :, 0]
         on_x = 2.0 * (shared[:, None] * with_y - b[:, None] * with_x)
@@ -153,13 +154,11 @@ def _kicks(fields: _Fields) -> tuple[Vector, Callable[[Vector, _Sums], None]]:
     return kicks, pull
 
 
-def _products(covariance: Vector) -> tuple[Vector, Vector, Vector]:
-    """Return ``E g(u) g(u')``, and its derivatives by the covariance of u and u', and by the variance of u."""
+def _product_rates(covariance: Vector) -> tuple[Vector, Vector]:
+    """Return the derivatives of ``E g(u) g(u')`` by the covariance of u and u', and by the variance of u."""
     widened = 1.0 + np.diagonal(covariance)
-    squares = np.outer(widened, widened)
-    products = (2.0 / np.pi) * np.arcsin(np.clip(covariance / np.sqrt(squares), -1.0, 1.0))
-    by_entry = (2.0 / np.pi) / np.sqrt(squares - covariance * covariance)
-    return products, by_entry, -0.5 * covariance * by_entry / widened[:, None]
+    by_entry = (2.0 / np.pi) / np.sqrt(widened[:, None] * widened - covariance * covariance)
+    return by_entry, -0.5 * covariance * by_entry / widened[:, None]
 
 
 @lru_cache(maxsize=64)

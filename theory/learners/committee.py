@@ -182,10 +182,8 @@ class Motion:
 
     def parts(self, state: Vector) -> tuple[Vector, Vector]:
         """Return S, shape ``(m, K, K + M)``, and the read-out of a state."""
-        problem = self.problem
-        shape = problem.eigenvalues.size, problem.n_students, problem.n_students + problem.n_teachers
-        edge = int(np.prod(shape))
-        return state[:edge].reshape(shape), state[edge:]
+        edge = self.taught.shape[0] * self.problem.n_students * self.problem.overlaps.shape[0]
+        return state[:edge].reshape(-1, self.problem.n_students, self.problem.overlaps.shape[0]), state[edge:]
 
     def covariance(self, fields: Vector) -> Vector:
         """Complete the students' rows of the covariance of all fields."""
