@@ -25,6 +25,7 @@ from workers.answers import Answer, Built, Classes
 from workers.differentiable import energies_of, equivalent_of, features_of, mean_energies_of, spectrum_of
 from workers.directions import Directions, directions_of
 from workers.learners import FOR_EVER
+from workers.refusals import Unsupported
 from workers.registry import CLASSES, NUMBERS
 from workers.trained import trained
 
@@ -47,8 +48,13 @@ def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gra
 
     Returns:
         Derivatives by dotted path, None where there is none: the error is not finite there, or has a kink.
+
+    Raises:
+        Unsupported: derivatives of this combination are not known.
     """
-    differentiate = LEARNERS[request.model.learner.kind, request.regime.kind]
+    differentiate = LEARNERS.get((request.model.learner.kind, request.regime.kind))
+    if differentiate is None:
+        raise _unsupported(request)
     directions = directions_of(request, n_unknowns=N_UNKNOWNS)
     if answer.status != "converged":
         return dict.fromkeys(directions.paths)
@@ -65,6 +71,15 @@ def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gra
         path: value + 0.0 if -np.inf < value < np.inf else None
         for path, value in zip(directions.paths, values, strict=True)
     }
+
+
+def _unsupported(request: PredictionRequest) -> Unsupported:
+    features, learner, regime = request.model.features.kind, request.model.learner.kind, request.regime.kind
+    return Unsupported(
+        "/include",
+        f"'gradient' is not available for features.kind = '{features}', learner.kind = '{learner}' and regime.kind ="
+        f" '{regime}'; leave it out",
+    )
 
 
 def _ridge(request: PredictionRequest, built: Built, answer: Answer, directions: Directions) -> Dual:
