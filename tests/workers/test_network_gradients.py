@@ -7,9 +7,11 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from api_schemas.prediction import PredictionRequest
+from api_schemas.validation import ValidationRequest
 from tests.workers.differences import check, error, gradient, one_sided
 from workers.predictions import predict
 from workers.refusals import Refused
+from workers.validations import chunks_of, run_chunk
 
 STEPS = (2e-2, 1e-2, 5e-3)
 """Of differences: trajectories carry an error of 1e-9 or so each."""
@@ -204,3 +206,36 @@ def test_inputs_that_hardly_vary_are_like_those_that_do_not() -> None:
             )
             found.append([answer.test_error, answer.estimator_norm_squared or 0.0])
         np.testing.assert_allclose(found[0], found[1], rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        network(
+            (1, 1),
+            ("tanh", "tanh"),
+            initial_self_overlaps=[[0.4]],
+            initial_overlaps=[[0.2]],
+            regime={"overlaps": [[4.0]]},
+        ),
+        network(
+            (1, 1),
+            ("tanh", "tanh"),
+            initial_variance=1.0,
+            covariance={"kind": "discrete", "eigenvalues": [0.0, 1.0], "weights": [0.5, 0.5]},
+        ),
+    ],
+    ids=["overlaps", "still"],
+)
+def test_starts_and_teachers_are_those_of_the_simulation(body: dict[str, Any]) -> None:
+    validation = ValidationRequest.model_validate({"request": body, "replicates": 60, "seed": 0})
+    drawn = [
+        value
+        for chunk in chunks_of(validation)
+        for value in run_chunk(validation, chunk)["test_error"]
+        if value is not None
+    ]
+    predicted = error(PredictionRequest.model_validate(body))
+    standard_error = float(np.std(drawn, ddof=1)) / len(drawn) ** 0.5
+    # Corrections are O(1 / d), of some per cent of the excess in 100 dimensions.
+    assert abs(float(np.mean(drawn)) - predicted) < 4.0 * standard_error + 2.0 / 100.0 * (predicted - 0.1)
