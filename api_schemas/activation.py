@@ -43,16 +43,17 @@ class TernaryActivation(Schema):
     high: float = described("Where 1 begins.", unit="pre-activation", example=0.7, default=0.5, ge=-1e6, le=1e6)
 
 
-PARAMETRISED = (LeakyReluActivation, TernaryActivation)
-"""The activations that an object can describe."""
+BY_NAME: dict[str, LeakyReluActivation | TernaryActivation] = {
+    schema.kind: schema for schema in (LeakyReluActivation(kind="leaky_relu"), TernaryActivation(kind="ternary"))
+}
+"""What a name stands for, where it has parameters: their defaults."""
 
 
-def _shortest(activation: Any) -> Any:
+def shortest(activation: Any) -> Any:
     """Write an activation whose parameters are all the defaults as its name: both forms have one key."""
     if isinstance(activation, str):
         return activation
-    plain = type(activation)(kind=activation.kind)
-    return activation.kind if activation == plain else activation
+    return activation.kind if activation == BY_NAME[activation.kind] else activation
 
 
 def _form(activation: Any) -> str:
@@ -68,7 +69,7 @@ Activation = TypeAliasType(
             | Annotated[Annotated[LeakyReluActivation | TernaryActivation, Field(discriminator="kind")], Tag("object")],
             Discriminator(_form),
         ],
-        AfterValidator(_shortest),
+        AfterValidator(shortest),
         Field(description="An activation: its name, or an object with its kind and parameters."),
     ],
 )

@@ -52,6 +52,7 @@ class Answer:
         common_noise: share of the scores' scatter over training sets that all samples have in common, where that matters.
         network: overlaps of hidden units, by the names of the wire.
         classifier, outer_ridge: the solution of a convex loss, and of any fixed point: where derivatives start from.
+        followed: the equations of a trained network and the way it took, where derivatives are to be carried along it.
         separability: of the classes; see :class:`theory.classification.separability.Separability`.
     """
 
@@ -78,6 +79,7 @@ class Answer:
     network: dict[str, Any] | None = None
     classifier: ClassificationPrediction | None = None
     outer_ridge: float | None = None
+    followed: Any = None
 
     @classmethod
     def of(cls, found: Any, **more: Any) -> "Answer":

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import theory
-from api_schemas.activation import PARAMETRISED
+from api_schemas.activation import BY_NAME
 from api_schemas.base import Schema
 from api_schemas.catalogue import Catalogue, CatalogueKind, Combination, Parameter
 from workers.registry import ALIGNMENTS, COMBINATIONS, COVARIANCES, FEATURES, KERNELS, LEARNERS, REGIMES, Kind
@@ -48,7 +48,7 @@ def _kinds(group: str, table: Mapping[str, Kind]) -> list[CatalogueKind]:
 
 def _activations() -> list[CatalogueKind]:
     """Describe the activations: what they are is said by the theory, their parameters by the schemas of those that have any."""
-    schemas = {schema.model_fields["kind"].annotation.__args__[0]: schema for schema in PARAMETRISED}  # type: ignore[union-attr]
+    schemas = {name: type(default) for name, default in BY_NAME.items()}
     return [
         CatalogueKind(
             kind=name,

@@ -18,7 +18,6 @@ from workers.answers import Built
 from workers.directions import Directions
 from workers.features import kernel_of
 from workers.inputs import plain_spectrum
-from workers.refusals import Unsupported
 
 COVARIANCES: dict[str, Callable[..., inputs.Spectrum]] = {
     "isotropic": inputs.isotropic,
@@ -109,11 +108,13 @@ def _on_sphere(request: PredictionRequest, built: Built, directions: Directions)
     """Return the equivalent of a kernel on the sphere."""
     regime, kernel, features = directions.regime, directions.model.features.kernel, request.model.features
     if kernel.kind in WIDE:
-        raise Unsupported(
-            "/include",
-            f"'gradient' is not available for kernel.kind = '{kernel.kind}' with regime.kind = 'sphere' yet; leave it out",
-        )
-    [parameter] = (value for value in _fields(kernel).values() if isinstance(value, Dual))
+        parameters = [
+            number
+            for layer in _layers(kernel.layers)
+            for number in (layer.weight_variance, layer.bias_variance, *layer.parameters)
+        ]
+    else:
+        parameters = [value for value in _fields(kernel).values() if isinstance(value, Dual)]
     assert isinstance(features, KernelFeatures)
     assert built.equivalent is not None
     return sphere(
@@ -121,7 +122,7 @@ def _on_sphere(request: PredictionRequest, built: Built, directions: Directions)
         built.equivalent.tables[0],
         regime.degree_energies,
         kernel=kernel_of(features.kernel),
-        parameter=parameter,
+        parameters=parameters,
         dimension=int(regime.n_features),
         noise_variance=regime.noise_variance,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from api_schemas.activation import PARAMETRISED
+from api_schemas.activation import BY_NAME
 from api_schemas.base import Schema
 from api_schemas.prediction import PredictionRequest
 from theory.derivatives.dual import Space
@@ -15,8 +15,6 @@ MOST_ENTRIES = 100
 """Entries of a longer list get no derivative each."""
 WHOLE_FEATURES = ("power_law", "ar1", "explicit")
 """Covariances with one eigenvalue for each feature."""
-NAMED = {row.model_fields["kind"].annotation.__args__[0]: row for row in PARAMETRISED}  # type: ignore[union-attr]
-"""Activations that have parameters, by the names that stand for their defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +59,13 @@ def _fixed(request: PredictionRequest) -> set[str]:
         found |= {"regime.target.nonlinear_variance", "regime.target.mean"}
         if regime.link == "logistic":
             found.add("regime.noise_variance")
+    if regime.kind == "teacher_network":
+        features: Any = request.model.features
+        if not features.activation == regime.activation == "erf":
+            # A single neuron has the read-out 1, which is not trained.
+            found |= {"model.features.readout", "model.features.readout_step_size", "regime.readout"}
+        if features.initial_self_overlaps is not None:
+            found.add("model.features.initial_variance")
     return found
 
 
@@ -77,13 +82,15 @@ def _plan(path: str, value: Any, fixed: set[str], leaves: list[tuple[str, int]])
     """Mark the continuous numbers of a part, and list their paths."""
     if isinstance(value, Schema):
         return {name: _plan(f"{path}.{name}", part, fixed, leaves) for name, part in value.__dict__.items()}
-    if isinstance(value, float) and path not in fixed:
+    if path in fixed:
+        return value
+    if isinstance(value, float):
         leaves.append((path, 1))
         return _Leaf(value, len(leaves) - 1)
     if isinstance(value, list):
         return _plan_of_list(path, value, fixed, leaves)
-    if value in NAMED and path.endswith(".activation"):
-        return _plan(path, NAMED[value](kind=value), fixed, leaves)
+    if value in BY_NAME and path.endswith(".activation"):
+        return _plan(path, BY_NAME[value], fixed, leaves)
     return value
 
 

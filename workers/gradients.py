@@ -22,11 +22,12 @@ from theory.equivalents.population import FAR as FAR_RIDGE
 from theory.learners.filtered import Contours, of_flow
 from theory.learners.gradient_methods import EARLY, Problem, descent_contours, flow_contours
 from workers.answers import Answer, Built, Classes
-from workers.differentiable import FEATURES, energies_of, equivalent_of, features_of, mean_energies_of, spectrum_of
+from workers.differentiable import energies_of, equivalent_of, features_of, mean_energies_of, spectrum_of
 from workers.directions import Directions, directions_of
 from workers.learners import FOR_EVER
 from workers.refusals import Unsupported
 from workers.registry import CLASSES, NUMBERS
+from workers.trained import trained
 
 Gradient = dict[str, float | None]
 N_UNKNOWNS = 6
@@ -52,7 +53,7 @@ def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gra
         Unsupported: derivatives of this combination are not known.
     """
     differentiate = LEARNERS.get((request.model.learner.kind, request.regime.kind))
-    if differentiate is None or request.model.features.kind not in FEATURES:
+    if differentiate is None:
         raise _unsupported(request)
     directions = directions_of(request, n_unknowns=N_UNKNOWNS)
     if answer.status != "converged":
@@ -77,7 +78,7 @@ def _unsupported(request: PredictionRequest) -> Unsupported:
     return Unsupported(
         "/include",
         f"'gradient' is not available for features.kind = '{features}', learner.kind = '{learner}' and regime.kind ="
-        f" '{regime}' yet; leave it out",
+        f" '{regime}'; leave it out",
     )
 
 
@@ -357,6 +358,7 @@ LEARNERS: dict[tuple[str, str], Differentiate] = {
     **{("logistic", regime): _classifier for regime in CLASSES},
     **{("hinge", regime): _classifier for regime in CLASSES},
     **{("sgd", regime): _sgd for regime in ("regression", "eigenspectrum")},
+    ("sgd", "teacher_network"): trained,
     ("lda", "mixture"): _discriminant,
 }
 """How errors of a learner are differentiated, by the kind of labels."""

@@ -94,6 +94,8 @@ def mean_squares(regime: MixtureRegime, spectrum: Spectrum) -> Vector:
 
 def plain_spectrum(regime: Any) -> Spectrum:
     """Return the spectrum of the inputs that an answered request was solved for."""
+    if isinstance(regime, TeacherNetworkRegime):
+        return spectrum_of(regime)
     alignment = getattr(regime, "mean_alignment", None) or regime.target.alignment
     return _spectrum(regime, alignment, "/regime")
 

@@ -75,7 +75,7 @@ def _committee(
         initial_overlaps=_scaled("initial_overlaps", features.initial_overlaps, (own * taught) ** 0.5),
         initial_self_overlaps=_scaled("initial_self_overlaps", features.initial_self_overlaps, own),
     )
-    found = predict_committee(student, teacher, regime.n_samples)
+    found = predict_committee(student, teacher, regime.n_samples, record=bool(request.include))
     return Answer.of(
         found,
         network={
@@ -100,12 +100,17 @@ def _single_index(
             "/model/features/readout_step_size", "must be 0 for other activations than erf: the read-out is not trained"
         )
     n_features = float(regime.n_features)
-    norm, overlap = _start(features, regime, n_features)
+    taught = 1.0 if regime.overlaps is None else _single("/regime/overlaps", regime.overlaps)
+    if not taught > 0.0:
+        raise Refused("/regime/overlaps", f"the teacher's weights must have a positive square, got {taught:g}")
+    square, overlap = _start(features, taught, n_features)
     per_input = spectrum.eigenvalues / n_features
+    # Weights in directions in which inputs do not vary stay where they are, and do not matter.
+    still = square * float(np.sum(spectrum.multiplicities[spectrum.eigenvalues == 0.0]))
     modes = theory.Modes(
         eigenvalues=features.weight_variance * per_input,
         multiplicities=spectrum.multiplicities,
-        energies=regime.weight_variance * per_input * spectrum.multiplicities,
+        energies=taught * regime.weight_variance * per_input * spectrum.multiplicities,
         noise_variance=regime.noise_variance,
     )
     found = predict_single_index(
@@ -114,20 +119,20 @@ def _single_index(
         learner.step_size,
         activation=activation_of(features.activation),
         teacher_activation=activation_of(regime.activation),
-        initial_norm_squared=norm,
+        initial_norm_squared=square * n_features - still,
         initial_overlap=overlap,
+        record=bool(request.include),
     )
-    return Answer.of(found, estimator_norm_squared=found.norm_squared, phase=_phase(features, regime))
+    return Answer.of(found, estimator_norm_squared=found.norm_squared + still, phase=_phase(features, regime))
 
 
-def _start(features: TwoLayerFeatures, regime: TeacherNetworkRegime, n_features: float) -> tuple[float, float]:
-    """Return ``||w||^2`` and the cosine with the teacher's weights at the start."""
+def _start(features: TwoLayerFeatures, taught: float, n_features: float) -> tuple[float, float]:
+    """Return ``||w||^2 / d`` and the cosine with the teacher's weights, of ``||w*||^2 / d = taught``, at the start."""
     square = features.initial_variance
     if features.initial_self_overlaps is not None:
         square = _single("/model/features/initial_self_overlaps", features.initial_self_overlaps)
-    taught = 1.0 if regime.overlaps is None else _single("/regime/overlaps", regime.overlaps)
     if features.initial_overlaps is None:
-        return square * n_features, float(typical_overlaps(1, 1)[0, 0]) / n_features**0.5
+        return square, float(typical_overlaps(1, 1)[0, 0]) / n_features**0.5
     shared = _single("/model/features/initial_overlaps", features.initial_overlaps)
     size = (square * taught) ** 0.5
     if abs(shared) > size:
@@ -135,7 +140,7 @@ def _start(features: TwoLayerFeatures, regime: TeacherNetworkRegime, n_features:
             "/model/features/initial_overlaps",
             f"an overlap of {shared:g} exceeds the root of the squares of the weights, {size:g}",
         )
-    return square * n_features, shared / size if size > 0.0 else 0.0
+    return square, shared / size if size > 0.0 else 0.0
 
 
 def _single(pointer: str, table: list[list[float]]) -> float:

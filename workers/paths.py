@@ -1,7 +1,7 @@
 """Dotted paths to the numbers of a request, as ``model.features.layers.0.width``: what is there, and the request with another.
 
-A path names a number that the request has, given or by default. Everything that varies requests over a path (sweeps,
-requirements, optima) finds, checks and replaces its numbers here.
+A path names a number that the request has, given or by default; an activation with parameters has them by its name, too.
+Everything that varies requests over a path (sweeps, requirements, optima) finds, checks and replaces its numbers here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args, get_origin
 import numpy as np
 from pydantic import ConfigDict, FailFast, TypeAdapter, ValidationError
 
+from api_schemas.activation import BY_NAME, shortest
 from api_schemas.base import Schema
 from api_schemas.prediction import PredictionRequest
 from theory.covariance import Vector
@@ -67,6 +68,7 @@ def place_of(request: PredictionRequest, path: str, *, pointer: str) -> Place:
     holder: tuple[type[Schema], str] = (PredictionRequest, "")
     for part in path.split("."):
         where = ".".join(map(str, steps)) or "the request"
+        here = _spelled(here, steps)
         if isinstance(here, Schema):
             names = type(here).model_fields
             if part not in names:
@@ -135,7 +137,13 @@ def _with(here: Any, steps: Sequence[str | int], value: float) -> Any:
     if isinstance(here, list):
         position = int(first)
         return [*here[:position], _with(here[position], others, value), *here[position + 1 :]]
-    return here.model_copy(update={str(first): _with(getattr(here, str(first)), others, value)})
+    part = _with(_spelled(getattr(here, str(first)), [first]) if others else None, others, value)
+    return here.model_copy(update={str(first): shortest(part) if first == "activation" else part})
+
+
+def _spelled(here: Any, steps: Sequence[str | int]) -> Any:
+    """Return what an activation's name stands for, where it has parameters; all else as it is."""
+    return BY_NAME.get(here, here) if isinstance(here, str) and steps[-1:] == ["activation"] else here
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,7 @@ from api_schemas.canonical import canonical_json
 from api_schemas.prediction import EXAMPLE_REQUEST, Prediction, PredictionRequest
 from api_schemas.validation import ValidationRequest
 from tests.running import RunningService
+from workers.gradients import LEARNERS
 from workers.predictions import key_of, predict
 from workers.refusals import Refused
 from workers.validations import check
@@ -66,16 +67,27 @@ def test_a_gradient_over_the_wire(service: RunningService) -> None:
     assert again.content == response.content
 
 
-def test_what_has_none_is_refused_at_include(service: RunningService) -> None:
-    body = {
-        "model": {"features": {"kind": "two_layer", "hidden_units": 1}, "learner": {"kind": "sgd", "step_size": 0.5}},
-        "regime": {"kind": "teacher_network", "n_samples": 100, "n_features": 100, "hidden_units": 1},
-        "include": ["gradient"],
-    }
-    response = service.predict(body)
-    assert response.status_code == 422
-    assert response.json()["code"] == "unsupported_combination"
-    assert response.json()["errors"][0]["pointer"] == "/include"
+NETWORK = {
+    "model": {"features": {"kind": "two_layer", "hidden_units": 1}, "learner": {"kind": "sgd", "step_size": 0.5}},
+    "regime": {"kind": "teacher_network", "n_samples": 100, "n_features": 100, "hidden_units": 1},
+    "include": ["gradient"],
+}
+
+
+def test_trained_networks_have_one(service: RunningService) -> None:
+    response = service.predict(NETWORK)
+    assert response.status_code == 200
+    gradient = response.json()["gradient"]
+    assert {"regime.n_samples", "model.learner.step_size", "model.features.initial_variance"} < set(gradient)
+    assert None not in gradient.values()
+
+
+def test_what_has_none_is_refused_at_include(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(LEARNERS, ("sgd", "teacher_network"))
+    with pytest.raises(Refused) as refusal:
+        predict(PredictionRequest.model_validate(NETWORK))
+    assert refusal.value.code == "unsupported_combination"
+    assert refusal.value.pointer == "/include"
 
 
 def test_validations_have_no_gradient() -> None:

@@ -1,25 +1,17 @@
-"""Gradients of every combination, against differences of high order of the prediction itself.
-
-A difference along a random direction of all parameters at once tests all of them in a few predictions. Formulas of order 8
-leave a truncation that falls with the eighth power of the step, and rounding of about 1e-16 over the step.
-"""
+"""Gradients of every combination, against differences of high order of the prediction itself."""
 
 import copy
 import itertools
-import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 
 from api_schemas.prediction import PredictionRequest
-from workers.predictions import predict
-from workers.refusals import Unsupported
+from tests.workers.differences import CENTRAL, STEPS, check, error, gradient, moved, one_sided
+from workers.directions import directions_of
+from workers.paths import place_of
 from workers.registry import COMBINATIONS
-
-CENTRAL = np.array([4.0 / 5.0, -1.0 / 5.0, 4.0 / 105.0, -1.0 / 280.0])
-STEPS = (4e-3, 1.5e-3)
-RELATIVE = 1e-7
 
 LAYERS = [
     {"activation": {"kind": "leaky_relu", "negative_slope": 0.2}, "width": 70.0, "bias_variance": 0.1},
@@ -31,6 +23,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "random_features": {"kind": "random_features", "layers": LAYERS[:1]},
     "random_fourier": {"kind": "random_fourier", "frequencies": 45.0, "length_scale": 1.3},
     "kernel": {"kind": "kernel", "kernel": {"kind": "rbf", "length_scale": 1.2}},
+    "two_layer": {"kind": "two_layer", "hidden_units": 2, "readout": [1.0, 0.9], "readout_step_size": 0.2},
 }
 LEARNERS: dict[str, dict[str, Any]] = {
     "ridge": {"kind": "ridge", "penalty": 0.1},
@@ -70,6 +63,7 @@ REGIMES: dict[str, dict[str, Any]] = {
     },
     "mixture": {"kind": "mixture", **SIZES, "mean_norm": 1.4, "positive_fraction": 0.4},
     "teacher_classification": {"kind": "teacher_classification", **SIZES, "link": "sign", "noise_variance": 0.2},
+    "teacher_network": {"kind": "teacher_network", **SIZES, "hidden_units": 2, "noise_variance": 0.1},
 }
 
 
@@ -81,86 +75,8 @@ def request_of(features: Any, learner: Any, regime: Any, *, fit_intercept: bool 
     }
 
 
-def gradient(body: dict[str, Any]) -> dict[str, float | None]:
-    """Return the gradient of a request."""
-    found = predict(PredictionRequest.model_validate({**body, "include": ["gradient"]})).gradient
-    assert found is not None
-    return found
-
-
-def error(body: dict[str, Any]) -> float:
-    """Return the test error of a request."""
-    found = predict(PredictionRequest.model_validate(body)).test_error
-    assert found is not None
-    return found
-
-
-def full(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a request with its defaults."""
-    dumped: dict[str, Any] = PredictionRequest.model_validate(body).model_dump()
-    return dumped
-
-
-def holder(body: Any, path: str) -> tuple[Any, Any]:
-    """Return what holds a number, and its place in it."""
-    *way, last = path.split(".")
-    for name in way:
-        body = body[int(name)] if isinstance(body, list) else body[name]
-    return body, int(last) if isinstance(body, list) else last
-
-
-def value_at(body: dict[str, Any], path: str) -> float:
-    """Return a number of a request."""
-    part, place = holder(body, path)
-    return float(part[place])
-
-
-def moved(body: dict[str, Any], changes: dict[str, float]) -> dict[str, Any]:
-    """Return a request with other numbers."""
-    other = copy.deepcopy(body)
-    for path, change in changes.items():
-        part, place = holder(other, path)
-        part[place] += change
-    return other
-
-
-def check(body: dict[str, Any], *, only: tuple[str, ...] = (), relative: float = RELATIVE) -> None:
-    """Compare the derivative along a direction of all positive numbers with differences."""
-    found, whole = gradient(body), full(body)
-    generator = np.random.default_rng(zlib.crc32(repr(body).encode()))
-    direction: dict[str, float] = {}
-    for path, slope in found.items():
-        value = value_at(whole, path)
-        # Boundaries are tested from one side elsewhere; weights move only together.
-        if value == 0.0 or "weights" in path or (only and path not in only):
-            continue
-        assert slope is not None, path
-        direction[path] = value * generator.uniform(0.3, 1.0) * generator.choice([-1.0, 1.0])
-    expected = sum(found[path] * change for path, change in direction.items())  # type: ignore[operator]
-    size = sum(abs(found[path] * change) for path, change in direction.items())  # type: ignore[operator]
-    gaps = []
-    for step in STEPS:
-        sides = [
-            error(moved(whole, {path: sign * k * step * change for path, change in direction.items()}))
-            for k, sign in itertools.product((1, 2, 3, 4), (1, -1))
-        ]
-        difference = float(CENTRAL @ (np.array(sides[::2]) - np.array(sides[1::2]))) / step
-        gaps.append(abs(difference - expected))
-    assert min(gaps) <= relative * max(size, 1e-3 * error(body)), (min(gaps), expected, size)
-
-
-def one_sided(body: dict[str, Any], path: str, step: float) -> float:
-    """Return the derivative from above at a boundary, by a polynomial through six points."""
-    whole, nodes = full(body), np.arange(7.0)
-    values = [error(moved(whole, {path: k * step})) for k in nodes]
-    return float(np.linalg.solve(np.vander(nodes, increasing=True), values)[1]) / step
-
-
-SUPPORTED = [one for one in COMBINATIONS if one["features"] != "two_layer"]
-
-
 @pytest.mark.parametrize(
-    "combination", SUPPORTED, ids=lambda one: f"{one['features']}-{one['learner']}-{one['regime']}"
+    "combination", COMBINATIONS, ids=lambda one: f"{one['features']}-{one['learner']}-{one['regime']}"
 )
 def test_every_combination_agrees_with_differences(combination: dict[str, str]) -> None:
     intercept = combination["regime"] == "mixture" and combination["learner"] in ("logistic", "hinge")
@@ -168,23 +84,21 @@ def test_every_combination_agrees_with_differences(combination: dict[str, str]) 
     by_contour = combination["learner"] in CONTOURS or combination["regime"] == "mixture"
     if combination["features"] == "random_features" and by_contour:
         features = {"kind": "random_features", "layers": [{"activation": "relu", "width": 70.0}]}
-    body = request_of(
-        features, LEARNERS[combination["learner"]], REGIMES[combination["regime"]], fit_intercept=intercept
-    )
-    check(body)
+    learner = LEARNERS[combination["learner"]]
+    if combination["features"] == "two_layer":
+        learner = {**learner, "step_size": 0.7}  # of order 1 for networks
+    body = request_of(features, learner, REGIMES[combination["regime"]], fit_intercept=intercept)
+    check(body, steps=(*STEPS, 3e-2) if combination["features"] == "two_layer" else STEPS)
 
 
-@pytest.mark.parametrize("combination", [one for one in COMBINATIONS if one["features"] == "two_layer"])
-def test_trained_networks_say_that_they_have_none(combination: dict[str, str]) -> None:
-    body = {
-        "model": {"features": {"kind": "two_layer", "hidden_units": 2}, "learner": {"kind": "sgd", "step_size": 0.5}},
-        "regime": {"kind": "teacher_network", "n_samples": 1000, "n_features": 100, "hidden_units": 2},
-        "include": ["gradient"],
-    }
-    assert combination["regime"] == "teacher_network"
-    with pytest.raises(Unsupported) as refusal:
-        predict(PredictionRequest.model_validate(body))
-    assert refusal.value.pointer == "/include"
+def test_paths_of_gradients_are_paths_of_sweeps() -> None:
+    for combination in COMBINATIONS:
+        body = request_of(
+            FEATURES[combination["features"]], LEARNERS[combination["learner"]], REGIMES[combination["regime"]]
+        )
+        request = PredictionRequest.model_validate(body)
+        for path in directions_of(request, n_unknowns=0).paths:
+            assert np.isfinite(place_of(request, path, pointer="").value)
 
 
 COVARIANCES: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -213,7 +127,8 @@ def test_weights_are_shares() -> None:
         **REGIMES["regression"],
         "covariance": {"kind": "discrete", "eigenvalues": [1.0, 5.0], "weights": [0.4, 0.6]},
     }
-    body = full(request_of(FEATURES["linear"], LEARNERS["ridge"], regime))
+    body = request_of(FEATURES["linear"], LEARNERS["ridge"], regime)
+    whole = PredictionRequest.model_validate(body)
     first, second = (gradient(body)[f"regime.covariance.weights.{place}"] for place in (0, 1))
     assert first is not None
     assert second is not None
@@ -221,10 +136,9 @@ def test_weights_are_shares() -> None:
     assert 0.4 * first + 0.6 * second == pytest.approx(0.0, abs=1e-12)
     values = []
     for k in (1, 2, 3, 4):
-        other = [copy.deepcopy(body) for _ in range(2)]
-        for sign, one in zip((1.0, -1.0), other, strict=True):
-            one["regime"]["covariance"]["weights"] = [0.4 + sign * k * 2e-3, 0.6 - sign * k * 2e-3]
-        values.append(error(other[0]) - error(other[1]))
+        first_path, second_path = (f"regime.covariance.weights.{place}" for place in (0, 1))
+        sides = [error(moved(whole, {first_path: k * step, second_path: -k * step})) for step in (2e-3, -2e-3)]
+        values.append(sides[0] - sides[1])
     assert first - second == pytest.approx(float(CENTRAL @ np.array(values)) / 2e-3, rel=1e-8)
 
 
@@ -254,13 +168,53 @@ KERNELS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel["kind"])
 @pytest.mark.parametrize("regime", ["regression", "sphere"])
 def test_kernels(kernel: dict[str, Any], regime: str) -> None:
-    body = request_of({"kind": "kernel", "kernel": kernel}, LEARNERS["ridge"], REGIMES[regime])
-    if kernel["kind"] not in ("ck", "ntk") or regime == "regression":
+    if regime == "sphere" and "ternary" in str(kernel):
+        kernel = {
+            **kernel,
+            "layers": [{"activation": "abs", "bias_variance": 0.1}],
+        }  # that one takes seconds there: below
+    check(request_of({"kind": "kernel", "kernel": kernel}, LEARNERS["ridge"], REGIMES[regime]))
+
+
+def on_sphere(kind: str, activation: Any, *, bias_variance: float = 0.15) -> dict[str, Any]:
+    """Return a request of a network of infinite width on the sphere."""
+    layers = [
+        {"activation": activation, "weight_variance": 1.3, "bias_variance": bias_variance},
+        {"activation": "gelu", "bias_variance": 0.1},
+    ]
+    kernel = {"kind": "kernel", "kernel": {"kind": kind, "layers": layers}}
+    return request_of(kernel, LEARNERS["ridge"], REGIMES["sphere"])
+
+
+CLOSED = ["relu", "leaky_relu", "erf", "gelu", "sin", "cos", "abs", "quadratic", "linear"]
+
+
+@pytest.mark.parametrize("kind", ["ck", "ntk"])
+@pytest.mark.parametrize("activation", CLOSED)
+def test_networks_of_infinite_width_on_the_sphere(kind: str, activation: str) -> None:
+    check(on_sphere(kind, activation))
+
+
+@pytest.mark.parametrize("dimension", [3.0, 200.0])
+def test_intercepts_and_dimensions_of_networks_on_the_sphere(dimension: float) -> None:
+    for kind, fit_intercept in itertools.product(("ck", "ntk"), (False, True)):
+        body = on_sphere(kind, "relu")
+        body["model"]["fit_intercept"] = fit_intercept
+        body["regime"] = {**body["regime"], "n_features": dimension}
         check(body)
-        return
-    with pytest.raises(Unsupported) as refusal:
-        gradient(body)
-    assert refusal.value.pointer == "/include"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "activation"),
+    [
+        *itertools.product(("ck", "ntk"), ("tanh", "sigmoid", "softplus")),
+        *(("ck", one) for one in ("sign", "ternary", {"kind": "ternary", "low": -0.4, "high": 0.7})),
+    ],
+    ids=str,
+)
+def test_networks_on_the_sphere_whose_duals_are_quadratures(kind: str, activation: Any) -> None:
+    check(on_sphere(kind, activation))
 
 
 @pytest.mark.parametrize("fit_intercept", [False, True])
@@ -285,14 +239,7 @@ def test_an_activation_by_its_name_has_its_parameters() -> None:
         REGIMES["regression"],
     )
     path = "model.features.layers.0.activation.negative_slope"
-    spelled = full(named)
-    sides = []
-    for change in (1e-3, -1e-3):
-        spelled["model"]["features"]["layers"][0]["activation"] = {
-            "kind": "leaky_relu",
-            "negative_slope": 0.01 + change,
-        }
-        sides.append(error(spelled))
+    sides = [error(moved(PredictionRequest.model_validate(named), {path: change})) for change in (1e-3, -1e-3)]
     assert gradient(named)[path] == pytest.approx((sides[0] - sides[1]) / 2e-3, rel=1e-4)
 
 
@@ -343,6 +290,7 @@ BOUNDARIES: list[tuple[dict[str, Any], str, float]] = [
         "model.features.kernel.offset",
         5e-3,
     ),
+    (on_sphere("ck", "erf", bias_variance=0.0), "model.features.kernel.layers.0.bias_variance", 3e-3),
 ]
 
 

@@ -110,3 +110,33 @@ def test_a_replaced_request_is_the_one_that_would_have_been_posted() -> None:
     body["model"]["learner"]["steps"] = 7
     assert canonical_json(found) == canonical_json(request_of(body))
     assert canonical_json(request) == canonical_json(request_of()), "the original is left as it was"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "default"),
+    [("leaky_relu", "negative_slope", 0.01), ("ternary", "low", -0.5), ("ternary", "high", 0.5)],
+)
+def test_a_name_of_an_activation_stands_for_its_parameters(name: str, parameter: str, default: float) -> None:
+    layer: dict[str, Any] = {"activation": name, "width": 100}
+    body: Any = {**DEEP, "model": {**DEEP["model"], "features": {"kind": "random_features", "layers": [layer]}}}
+    path = f"model.features.layers.0.activation.{parameter}"
+    request = request_of(body)
+    place = place_of(request, path, pointer="/path")
+    assert place.value == default
+    other = 0.25 if default >= 0.0 else -0.25
+    check_values(place, [other], pointer_of=lambda _: "")
+    layer["activation"] = {"kind": name, parameter: other}
+    assert canonical_json(replaced(request, {place: other})) == canonical_json(request_of(body))
+    # Back at its default it is the name again, as it would be in a request: one key for both.
+    spelled = place_of(request_of(body), path, pointer="/path")
+    assert canonical_json(replaced(request_of(body), {spelled: default})) == canonical_json(request)
+
+
+def test_parameters_of_an_activation_by_name_have_their_domain() -> None:
+    body: Any = {**DEEP, "model": {**DEEP["model"], "features": {"kind": "random_features"}}}
+    body["model"]["features"]["layers"] = [{"activation": "leaky_relu", "width": 100}]
+    place = place_of(request_of(body), "model.features.layers.0.activation.negative_slope", pointer="/path")
+    with pytest.raises(Refused, match="must be at most 1"):
+        check_values(place, [1.5], pointer_of=lambda _: "")
+    with pytest.raises(Refused, match="has no field 'slope'; it has kind, negative_slope"):
+        place_of(request_of(body), "model.features.layers.0.activation.slope", pointer="/path")

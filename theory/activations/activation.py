@@ -136,15 +136,15 @@ class Activation:
 
     def dual(self, variance_u: Array, variance_v: Array, covariance: Array) -> Array:
         """E phi(u) phi(v) for centred Gaussian (u, v)."""
-        return self._dual(self.mean, variance_u, variance_v, covariance)
+        return self.product_mean(self.mean, self.mean, variance_u, variance_v, covariance)
 
     def dual_slopes(self, variance_u: Array, variance_v: Array, covariance: Array) -> Array:
         """E phi'(u) phi'(v), jumps included: the derivative of the dual by the covariance."""
-        return self._dual(self.mean_slope, variance_u, variance_v, covariance)
+        return self.product_mean(self.mean_slope, self.mean_slope, variance_u, variance_v, covariance)
 
     def dual_curvatures(self, variance_u: Array, variance_v: Array, covariance: Array) -> Array:
         """E phi''(u) phi''(v), kinks and jumps included: the second derivative of the dual by the covariance."""
-        return self._dual(self.mean_curvature, variance_u, variance_v, covariance)
+        return self.product_mean(self.mean_curvature, self.mean_curvature, variance_u, variance_v, covariance)
 
     def slope_zeros(self, variance: float) -> tuple[float, ...]:  # noqa: ARG002  that of gelu depends on it
         """Shifts at which m1 vanishes, nonnegative ones if phi is odd or even."""
@@ -197,10 +197,23 @@ class Activation:
         folded = np.where(grid.u > 0.0, -np.expm1(-2.0 * np.maximum(exponent, 0.0)), 0.0)
         return np.sign(shift) * grid.average(folded * function(grid.u))
 
-    def _dual(
-        self, average: Callable[[Array, Array], Array], variance_u: Array, variance_v: Array, covariance: Array
+    def product_mean(
+        self,
+        left: Callable[[Array, Array], Array],
+        right: Callable[[Array, Array], Array],
+        variance_u: Array,
+        variance_v: Array,
+        covariance: Array,
     ) -> Array:
-        """Condition on the part b that u and v share: given b they are independent."""
+        """E a(u) b(v), by conditioning on the part that u and v share: given that they are independent.
+
+        Args:
+            left: takes arrays of variances and shifts to the mean of a, which breaks where phi does.
+            right: the same for b. If phi is odd or even, a and b are both odd or both even.
+            variance_u: of u, centred and Gaussian.
+            variance_v: of v; broadcasts.
+            covariance: of u and v; broadcasts.
+        """
         u, v, c = np.broadcast_arrays(variance_u, variance_v, covariance)
         answer = np.empty(u.shape)
         for index in np.ndindex(u.shape):
@@ -213,15 +226,15 @@ class Activation:
                 nodes, weights = np.zeros(1), np.ones(1)
             else:
                 spreads = np.sqrt(frozen)
-                of_u, of_v = (self._smoothed_breaks(*one) for one in zip(spreads, residual, strict=True))
-                breaks = np.concatenate([of_u, np.sign(shared) * of_v])
+                first, second = (self._smoothed_breaks(*one) for one in zip(spreads, residual, strict=True))
+                breaks = np.concatenate([first, np.sign(shared) * second])
                 nodes, weights = bias_rule(breaks, finest=self.finest / np.max(spreads), even=self.parity is not None)
-            left = average(np.full_like(nodes, residual[0]), np.sqrt(frozen[0]) * nodes)
-            if shared > 0.0 and variances[0] == variances[1]:
-                right = left
+            of_u = left(np.full_like(nodes, residual[0]), np.sqrt(frozen[0]) * nodes)
+            if left == right and shared > 0.0 and variances[0] == variances[1]:
+                of_v = of_u
             else:
-                right = average(np.full_like(nodes, residual[1]), np.sign(shared) * np.sqrt(frozen[1]) * nodes)
-            answer[index] = weights @ (left * right)
+                of_v = right(np.full_like(nodes, residual[1]), np.sign(shared) * np.sqrt(frozen[1]) * nodes)
+            answer[index] = weights @ (of_u * of_v)
         return answer
 
 

@@ -114,7 +114,7 @@ def layer_rates(activation: Activation, variance: float, frozen: float) -> Layer
         # Half the second derivative by the shift less the derivative by r: m2^2, and -r m2^2.
         slopes = slopes._replace(by_frozen=m2 * m2)
         variances = variances._replace(by_frozen=-residual * m2 * m2)
-    whole = _whole(activation, variance)
+    whole = whole_averages(activation, variance)
     return LayerRates(
         weights=w,
         slopes_squared=slopes,
@@ -135,8 +135,14 @@ def layer_rates(activation: Activation, variance: float, frozen: float) -> Layer
     )
 
 
-def _whole(activation: Activation, variance: float) -> tuple[Rates, Rates]:
-    """E phi^2 and E phi'^2 over a centred pre-activation."""
+@lru_cache(maxsize=1024)
+def whole_averages(activation: Activation, variance: float) -> tuple[Rates, Rates]:
+    """Return E phi^2 and E phi'^2 over a centred pre-activation, with derivatives.
+
+    Args:
+        activation: of :data:`theory.activations.ACTIVATIONS`.
+        variance: of the pre-activation, positive.
+    """
     q, zero = np.array([variance]), np.zeros(1)
     grid = activation.grid(q, zero)
     deviation = float(np.sqrt(variance))
@@ -182,11 +188,7 @@ def _nodes(activation: Activation, r: Array, x: Array) -> _Nodes:
     none = np.zeros((0, *r.shape))
     m_p, rest_p = (none, none, none), none
     if isinstance(activation, Wave):
-        # phi'' = -phi; see theory.activations.waves for the nonlinear variance.
-        value, slope, decay = activation.value(x), activation.slope(x), np.exp(-r)
-        even, odd = 0.5 * np.expm1(-r) ** 2, odd_rest(r)
-        by_shift = 2.0 * value * slope * (even - odd)
-        by_variance = decay * (-np.expm1(-r) * value**2 + (np.expm1(-r) + r) * slope**2)
+        by_shift, by_variance = wave_rest(activation, r, x)
         rest = activation.nonlinear_variance(r, x)
         return _Nodes((m0, m1, m2, -m1, m0), rest, by_shift, by_variance, m_p, rest_p)
     grid = activation.grid(r, x)
@@ -200,11 +202,9 @@ def _nodes(activation: Activation, r: Array, x: Array) -> _Nodes:
         m3 = m3 + mass * (at * at - 1.0) / r
         m4 = m4 + mass * (at * at - 3.0) * at / (r * deviation)
     if isinstance(activation, Sign):
-        at = x / deviation
-        turn = 4.0 * density(at) * (ndtr(-at) - ndtr(at) + 2.0 * at * density(at))
-        by_shift, by_variance = turn / deviation, -0.5 * turn * at / r
+        by_shift, by_variance = sign_rest(r, x)
     elif isinstance(activation, Ternary):
-        by_shift, by_variance, m_p, rest_p = _ternary(activation, r, x)
+        by_shift, by_variance, m_p, rest_p = ternary_rest(activation, r, x)
     else:
         rest = activation.nonlinear_part(grid)
         by_shift, by_variance = 2.0 * grid.average(rest * slope), grid.average(rest * slope * z) / deviation
@@ -216,8 +216,28 @@ def _nodes(activation: Activation, r: Array, x: Array) -> _Nodes:
     return _Nodes((m0, m1, m2, m3, m4), activation.nonlinear_variance(r, x), by_shift, by_variance, m_p, rest_p)
 
 
-def _ternary(activation: Ternary, r: Array, x: Array) -> tuple[Array, Array, tuple[Array, Array, Array], Array]:
-    """Closed forms of its nonlinear variance, a function of the two standardised thresholds."""
+def wave_rest(activation: Wave, r: Array, x: Array) -> tuple[Array, Array]:
+    """Differentiate the nonlinear variance of sin or cos by the shift x and the variance r; phi'' is -phi."""
+    value, slope, decay = activation.value(x), activation.slope(x), np.exp(-r)
+    even, odd = 0.5 * np.expm1(-r) ** 2, odd_rest(r)
+    by_variance = decay * (-np.expm1(-r) * value**2 + (np.expm1(-r) + r) * slope**2)
+    return 2.0 * value * slope * (even - odd), by_variance
+
+
+def sign_rest(r: Array, x: Array) -> tuple[Array, Array]:
+    """Differentiate the nonlinear variance of sign by the shift x and the variance r."""
+    deviation = np.sqrt(r)
+    at = x / deviation
+    turn = 4.0 * density(at) * (ndtr(-at) - ndtr(at) + 2.0 * at * density(at))
+    return turn / deviation, -0.5 * turn * at / r
+
+
+def ternary_rest(activation: Ternary, r: Array, x: Array) -> tuple[Array, Array, tuple[Array, Array, Array], Array]:
+    """Differentiate the nonlinear variance of ternary, a function of the two standardised thresholds.
+
+    Returns:
+        By the shift x; by the variance r; E phi, E phi' and E phi'' by the two parameters; the nonlinear variance by these.
+    """
     deviation = np.sqrt(r)
     low, high = (activation.low - x) / deviation, (activation.high - x) / deviation
     at_low, at_high = density(low), density(high)

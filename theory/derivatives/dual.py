@@ -230,6 +230,13 @@ class Vector:
         one[0, size] = 1.0
         return Vector(value, np.concatenate([left, one]), np.concatenate([self.right, last.tangent[None, :]]))
 
+    def followed_by(self, other: "Vector") -> "Vector":
+        """Return these numbers, then others."""
+        left = np.zeros((self.left.shape[0] + other.left.shape[0], self.value.size + other.value.size))
+        left[: self.left.shape[0], : self.value.size] = self.left
+        left[self.left.shape[0] :, self.value.size :] = other.left
+        return Vector(np.concatenate([self.value, other.value]), left, np.concatenate([self.right, other.right]))
+
 
 def chained_vector(numbers: Vector, value: Array, slope: Array) -> Vector:
     """Return a function of each of the numbers, given its values and slopes."""

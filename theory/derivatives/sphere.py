@@ -1,6 +1,6 @@
 """Kernels on the sphere with derivatives; see :mod:`theory.equivalents.sphere`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,8 +10,10 @@ from scipy.special import perm
 from theory.activations.normal import Array
 from theory.derivatives.dual import Dual, Space, Vector
 from theory.derivatives.equivalents import ModalEquivalent, Table
+from theory.derivatives.wide_networks import wide_rates
 from theory.equivalents.kernels import Exponential, Kernel, Laplace, Polynomial, Rbf
 from theory.equivalents.sphere import cosine_rule, harmonics
+from theory.equivalents.wide_networks import ConjugateKernel, NeuralTangentKernel
 from theory.modes import Modes
 
 
@@ -53,30 +55,43 @@ RATES: dict[type[Any], Callable[[Any, int, Array], Array]] = {
     Polynomial: _polynomial,
     Laplace: _laplace,
 }
-"""Derivatives of a kernel, and of its derivatives by the cosine, by its one parameter."""
+"""Derivatives of a kernel, and of its derivatives by the cosine, where it has one parameter."""
 
 
 @lru_cache(maxsize=256)
-def _by_parameter(kernel: Kernel, dimension: int, n_degrees: int) -> tuple[Array, float]:
-    """Differentiate the eigenvalues of the degrees from 0 on, and the diagonal."""
+def _by_parameters(kernel: Kernel, dimension: int, n_degrees: int) -> tuple[Array, Array]:
+    """Differentiate the eigenvalues of the degrees from 0 on, and the diagonal, by each of the kernel's parameters.
+
+    Returns:
+        Shapes ``(parameters, n_degrees)`` and ``(parameters,)``.
+    """
+    if isinstance(kernel, ConjugateKernel | NeuralTangentKernel):
+        nodes, weights = cosine_rule(dimension)
+        rates, diagonal = wide_rates(kernel, nodes)
+        return _projected(rates, nodes, weights, dimension, n_degrees), diagonal
     rate = RATES[type(kernel)]
-    diagonal = float(rate(kernel, 0, np.ones(1))[0])
-    found = np.empty(n_degrees)
+    diagonal = rate(kernel, 0, np.ones(1))
     if isinstance(kernel, Laplace):
         nodes, weights = cosine_rule(dimension)
-        values = rate(kernel, 0, nodes)
-        before, polynomial = np.zeros_like(nodes), np.ones_like(nodes)
-        for degree in range(n_degrees):
-            found[degree] = weights @ (values * polynomial)
-            following = (2 * degree + dimension - 2) * nodes * polynomial - degree * before
-            before, polynomial = polynomial, following / (degree + dimension - 2)
-        return found, diagonal
+        return _projected(rate(kernel, 0, nodes)[None, :], nodes, weights, dimension, n_degrees), diagonal
+    found = np.empty((1, n_degrees))
     scale = 1.0
     for degree in range(n_degrees):
         nodes, weights = cosine_rule(dimension + 2 * degree)
-        found[degree] = scale * float(weights @ rate(kernel, degree, nodes))
+        found[0, degree] = scale * float(weights @ rate(kernel, degree, nodes))
         scale /= dimension + 2.0 * degree
     return found, diagonal
+
+
+def _projected(rates: Array, nodes: Array, weights: Array, dimension: int, n_degrees: int) -> Array:
+    """Average functions of the cosine, one a row, with each of the Gegenbauer polynomials."""
+    found = np.empty((rates.shape[0], n_degrees))
+    before, polynomial = np.zeros_like(nodes), np.ones_like(nodes)
+    for degree in range(n_degrees):
+        found[:, degree] = rates @ (weights * polynomial)
+        following = (2 * degree + dimension - 2) * nodes * polynomial - degree * before
+        before, polynomial = polynomial, following / (degree + dimension - 2)
+    return found
 
 
 def sphere(
@@ -85,7 +100,7 @@ def sphere(
     energies: Vector,
     *,
     kernel: Kernel,
-    parameter: Dual,
+    parameters: Sequence[Dual],
     dimension: int,
     noise_variance: Any,
 ) -> ModalEquivalent:
@@ -95,19 +110,20 @@ def sphere(
         space: the directions.
         plain: its mode table, without derivatives.
         energies: of the target on degree 0, 1, 2, ...
-        kernel: rbf, exponential, polynomial or laplace.
-        parameter: its one parameter.
+        kernel: any of :mod:`theory.equivalents.kernels` and :mod:`theory.equivalents.wide_networks`.
+        parameters: its own, in the order of its fields; of a network's layers weight_variance, bias_variance and those of
+            the activation, layer by layer.
         dimension: d.
         noise_variance: of the labels.
     """
     start = plain.n_unpenalised
     n_degrees = plain.eigenvalues.size
-    rates, diagonal = _by_parameter(kernel, dimension, n_degrees + start)  # type: ignore[arg-type] # kernels are frozen
+    rates, diagonal = _by_parameters(kernel, dimension, n_degrees + start)  # type: ignore[arg-type] # kernels are frozen
     # A mode table leaves out degrees of eigenvalue 0, which may be about to appear.
     absent = plain.multiplicities == 0.0
     multiplicities = np.array([harmonics(dimension, start + degree) for degree in range(n_degrees)])
-    left = rates[start:]
-    eigenvalues = Vector(np.where(absent, 0.0, plain.eigenvalues), left[None, :], parameter.tangent[None, :])
+    left, right = rates[:, start:], np.array([parameter.tangent for parameter in parameters])
+    eigenvalues = Vector(np.where(absent, 0.0, plain.eigenvalues), left, right)
     size = energies.value.size
     listed = np.zeros((n_degrees, size))
     for degree in range(start, min(size, n_degrees + start)):
@@ -116,8 +132,8 @@ def sphere(
     beyond[n_degrees + start :] = 1.0
     tail: Any = 0.0
     if plain.tail_trace > 0.0:
-        counted = float(multiplicities @ left) + (float(rates[0]) if start else 0.0)
-        tail = Dual(float(plain.tail_trace), (diagonal - counted) * parameter.tangent)
+        counted = left @ multiplicities + (rates[:, 0] if start else 0.0)
+        tail = Dual(float(plain.tail_trace), (diagonal - counted) @ right)
     table = Table(
         space=space,
         eigenvalues=eigenvalues,

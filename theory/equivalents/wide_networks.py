@@ -51,7 +51,7 @@ class ConjugateKernel:
         for layer in self.layers:
             variance = layer.weight_variance * variance + layer.bias_variance
             covariance = layer.weight_variance * covariance + layer.bias_variance
-            covariance = _on_correlations(dual, layer.activation, variance, covariance)
+            covariance = on_correlations(dual, layer.activation, variance, covariance)
             variance = float(moments(layer.activation, variance).square)
         return covariance
 
@@ -116,8 +116,8 @@ class NeuralTangentKernel:
         tangent = covariance
         for position, layer in enumerate(self.layers):
             above = self.layers[min(position + 1, len(self.layers) - 1)]
-            slopes = _on_correlations(dual_slopes, layer.activation, variance, covariance)
-            covariance = _on_correlations(dual, layer.activation, variance, covariance)
+            slopes = on_correlations(dual_slopes, layer.activation, variance, covariance)
+            covariance = on_correlations(dual, layer.activation, variance, covariance)
             covariance = above.weight_variance * covariance + above.bias_variance
             tangent = covariance + above.weight_variance * tangent * slopes
             variance = above.weight_variance * float(moments(layer.activation, variance).square) + above.bias_variance
@@ -138,16 +138,26 @@ def _activated(layer: RandomLayer, found: LayerStatistics, slope: float, rest: f
     )
 
 
-def _on_correlations(average: Average, activation: Activation, variance: float, covariance: Vector) -> Vector:
-    """Return a dual at many covariances; where it is a quadrature, by its Chebyshev polynomial in the correlation."""
+def on_correlations(average: Average, activation: Activation, variance: float, covariance: Vector) -> Vector:
+    """Return a dual at many covariances; where it is a quadrature, by its Chebyshev polynomial in the correlation.
+
+    Args:
+        average: :func:`theory.activations.dual` or another function with its arguments.
+        activation: of both pre-activations.
+        variance: of both.
+        covariance: of the two, any shape.
+    """
     if activation.has_closed_dual:
         return average(activation, variance, variance, covariance)
-    return np.asarray(chebval(covariance / variance, _chebyshev_coefficients(average, activation, variance)))
+    return np.asarray(chebval(covariance / variance, chebyshev_coefficients(average, activation, variance)))
 
 
 @lru_cache(maxsize=256)
-def _chebyshev_coefficients(average: Average, activation: Activation, variance: float) -> Vector:
-    """Double the points until the last coefficients are rounding; the activations without closed duals are smooth."""
+def chebyshev_coefficients(average: Average, activation: Activation, variance: float) -> Vector:
+    """Return a dual's Chebyshev coefficients in the correlation, for :func:`on_correlations`.
+
+    Points are doubled until the last coefficients are rounding; the activations without closed duals are smooth.
+    """
     coefficients = np.zeros(1)
     for count in CHEBYSHEV_POINTS:
         angles = np.pi * (np.arange(count) + 0.5) / count

@@ -12,7 +12,7 @@ Sources: Saad and Solla, doi:10.1103/PhysRevE.52.4225; trained read-outs and sev
 Zdeborova, arXiv:1906.08632; inputs of any covariance: Yoshida and Okada, arXiv:2001.03371.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +34,7 @@ ACCURACY = 1e-6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommitteePrediction:
-    """What the student attains; for a trajectory every field but the last two has the shape of ``n_samples`` in front.
+    """What the student attains; for a trajectory every field but the last three has the shape of ``n_samples`` in front.
 
     Attributes:
         test_error: mean squared error against a fresh noisy label, twice the generalisation error of Saad and Solla and the
@@ -49,6 +49,7 @@ class CommitteePrediction:
         status: "converged" or "not_converged", of the integration. Errors are bounded, because erf is.
         residual: how far the final overlaps are from those of real weights, relative to them; rounding.
         iterations: evaluations of the averages.
+        followed: the equations and the way that the state took, where that was recorded.
     """
 
     test_error: Any
@@ -60,10 +61,11 @@ class CommitteePrediction:
     status: Any
     residual: float
     iterations: int
+    followed: "tuple[Motion, Trajectory] | None" = None
 
 
 def predict_committee(
-    student: TwoLayerStudent, teacher: TeacherNetwork, n_samples: npt.ArrayLike
+    student: TwoLayerStudent, teacher: TeacherNetwork, n_samples: npt.ArrayLike, *, record: bool = False
 ) -> CommitteePrediction:
     """Predict the errors of a student after n_samples fresh samples, a step each.
 
@@ -74,6 +76,7 @@ def predict_committee(
         student: what learns, and how it starts.
         teacher: what makes the labels, and the inputs.
         n_samples: at least 0, real; any shape. A trajectory costs no more than its last point.
+        record: whether to return what derivatives are taken along.
 
     Returns:
         Errors and overlaps along the way, by LSODA to a relative 1e-9 a step.
@@ -86,25 +89,27 @@ def predict_committee(
     """
     times = np.asarray(n_samples, float)
     problem = Committee.of(student, teacher, times)
-    flow = _Flow(
+    motion = Motion(
         problem=problem,
         step_size=student.step_size,
         readout_step_size=student.readout_step_size,
         noise_variance=teacher.noise_variance,
     )
     path = integrate(
-        flow.slope,
-        flow.start,
+        motion.slope,
+        motion.start,
         times.ravel() / problem.n_features,
-        jacobian=flow.jacobian,
+        jacobian=motion.jacobian,
         scale=1.0,
         bound=MOST_OVERLAP,
+        record=record,
     )
-    return _read(problem, teacher, times, path, *flow.read(path.states))
+    found = _read(problem, teacher, times, path, *motion.read(path.states))
+    return replace(found, followed=(motion, path)) if record else found
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Flow:
+class Motion:
     """The equations of motion by alpha. The state is S_kb of every eigenvalue, then the read-out."""
 
     problem: Committee
@@ -118,6 +123,11 @@ class _Flow:
         count = self.problem.n_students
         return self.problem.shares[:, None, None] * self.problem.overlaps[count:, count:]
 
+    def fields(self, own: Vector) -> Vector:
+        """Return the covariances of the students' fields with all, shape ``(K, K + M)``, of S."""
+        found: Vector = (self.problem.eigenvalues @ own.reshape(own.shape[0], -1)).reshape(own.shape[1:])
+        return found
+
     @property
     def start(self) -> Vector:
         """The state at the start."""
@@ -126,17 +136,17 @@ class _Flow:
 
     def slope(self, state: Vector) -> Vector:
         """Return the slope of the state."""
-        own, readout = self._parts(state)
-        return self._slope(own, np.tensordot(self.problem.eigenvalues, own, 1), readout)
+        own, readout = self.parts(state)
+        return self._slope(own, self.fields(own), readout)
 
     def jacobian(self, state: Vector) -> Vector:
         """Return the slope's: what it is at fixed covariance of the fields, and what reaches it through that."""
-        own, readout = self._parts(state)
+        own, readout = self.parts(state)
         eigenvalues = self.problem.eigenvalues
-        fields = np.tensordot(eigenvalues, own, 1)
+        fields = self.fields(own)
         size, edge = fields.size, own.size
         base = self._slope(own, fields, readout)
-        widened = 1.0 + np.diagonal(self._covariance(fields))
+        widened = 1.0 + np.diagonal(self.covariance(fields))
         steps = DIFFERENCE * np.sqrt(widened[: readout.size, None] * widened)
         whole = np.zeros((state.size, state.size))
         for place in range(size):
@@ -164,30 +174,35 @@ class _Flow:
         """Return the covariances of all fields, and the signs of all units, at several states."""
         covariances, signs = [], []
         for state in states:
-            own, readout = self._parts(state)
-            covariances.append(self._covariance(np.tensordot(self.problem.eigenvalues, own, 1)))
+            own, readout = self.parts(state)
+            covariances.append(self.covariance(self.fields(own)))
             signs.append(np.concatenate([readout, -self.problem.teacher_readout]))
         total = self.problem.overlaps.shape[0]
         return np.reshape(covariances, (-1, total, total)), np.reshape(signs, (-1, total))
 
-    def _parts(self, state: Vector) -> tuple[Vector, Vector]:
-        problem = self.problem
-        shape = problem.eigenvalues.size, problem.n_students, problem.n_students + problem.n_teachers
-        edge = int(np.prod(shape))
-        return state[:edge].reshape(shape), state[edge:]
+    def parts(self, state: Vector) -> tuple[Vector, Vector]:
+        """Return S, shape ``(m, K, K + M)``, and the read-out of a state."""
+        edge = self.taught.shape[0] * self.problem.n_students * self.problem.overlaps.shape[0]
+        return state[:edge].reshape(-1, self.problem.n_students, self.problem.overlaps.shape[0]), state[edge:]
 
-    def _covariance(self, fields: Vector) -> Vector:
-        """Complete the students' rows."""
+    def covariance(self, fields: Vector) -> Vector:
+        """Complete the students' rows of the covariance of all fields."""
         count, total = fields.shape
         covariance = np.empty((total, total))
         covariance[:count] = fields
         covariance[count:, :count] = fields[:, count:].T
-        covariance[count:, count:] = np.tensordot(self.problem.eigenvalues, self.taught, 1)
+        covariance[count:, count:] = self._of_teachers
         return covariance
+
+    @cached_property
+    def _of_teachers(self) -> Vector:
+        """Covariance of the teachers' fields."""
+        found: Vector = np.tensordot(self.problem.eigenvalues, self.taught, 1)
+        return found
 
     def _averages(self, fields: Vector, readout: Vector) -> Gradients:
         signs = np.concatenate([readout, -self.problem.teacher_readout])
-        return gradients(self._covariance(fields), signs, readout.size)
+        return gradients(self.covariance(fields), signs, readout.size)
 
     def _slope(self, own: Vector, fields: Vector, readout: Vector) -> Vector:
         """Return the slope, given S and the covariance of fields apart."""

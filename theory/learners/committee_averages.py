@@ -34,7 +34,7 @@ class Gradients(NamedTuple):
 
 def half_square(covariance: Vector, signs: Vector) -> float:
     """Return ``E Delta^2 / 2``."""
-    return 0.5 * float(signs @ _products(covariance) @ signs)
+    return 0.5 * float(signs @ products_of(covariance) @ signs)
 
 
 def gradients(covariance: Vector, signs: Vector, n_students: int) -> Gradients:
@@ -67,7 +67,7 @@ def gradients(covariance: Vector, signs: Vector, n_students: int) -> Gradients:
     angles = np.arcsin(np.clip(tilted / (width[:, :, None] * width[:, None, :]), -1.0, 1.0))
     kicks = np.empty((count, count))
     kicks[one, other] = kicks[other, one] = (4.0 / np.pi**2) / np.sqrt(det[:, 0, 0]) * ((angles @ signs) @ signs)
-    residuals = _products(covariance)[:count] @ signs
+    residuals = products_of(covariance)[:count] @ signs
     return Gradients(drift=drift, kicks=kicks, slopes=pair[:, :count], residuals=residuals)
 
 
@@ -77,8 +77,8 @@ def _pairs(count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     return np.triu_indices(count)
 
 
-def _products(covariance: Vector) -> Vector:
-    """``E g(u) g(u')``, the arc sine law of Williams (1996)."""
+def products_of(covariance: Vector) -> Vector:
+    """Return ``E g(u) g(u')``, the arc sine law of Williams (1996), of covariance C, shape ``(n, n)``."""
     root = np.sqrt(1.0 + np.diagonal(covariance))
-    products: Vector = (2.0 / np.pi) * np.arcsin(np.clip(covariance / np.outer(root, root), -1.0, 1.0))
+    products: Vector = (2.0 / np.pi) * np.arcsin(np.clip(covariance / (root[:, None] * root), -1.0, 1.0))
     return products

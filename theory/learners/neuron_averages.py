@@ -62,9 +62,8 @@ def neuron_averages(
     """
     square = max(signal - 2.0 * short + apart, 0.0)
     spread = np.sqrt(square)
-    shared, own = _split(signal, apart, short, square)
-    finest = min(student.finest / max(spread, TINY), teacher.finest / max(abs(shared), TINY))
-    z, weights = _panels(_breaks(student, spread, 0.0) + _breaks(teacher, shared, own), finest, finer=finer)
+    shared, own = split(signal, apart, short, square)
+    z, weights = shared_nodes(student, teacher, spread, shared, own, finer=finer)
     u = spread * z
     mean, mean_slope, variance = _given(teacher, own, shared * z, finer=finer)
     value, slope = student.value(u), student.slope(u)
@@ -87,8 +86,32 @@ def neuron_averages(
     )
 
 
-def _split(signal: float, apart: float, short: float, square: float) -> tuple[float, float]:
-    """Write r* = shared z + sqrt(own) z', with z the standardised r."""
+def shared_nodes(
+    student: Activation, teacher: Activation, spread: float, shared: float, own: float, *, finer: bool = False
+) -> tuple[Vector, Vector]:
+    """Return nodes and weights for averages over the standardised r.
+
+    Args:
+        student: phi.
+        teacher: phi*.
+        spread: deviation of r.
+        shared: covariance of the standardised r with r*.
+        own: variance of r* at a given r.
+        finer: halve every panel.
+    """
+    finest = min(student.finest / max(spread, TINY), teacher.finest / max(abs(shared), TINY))
+    return _panels(_breaks(student, spread, 0.0) + _breaks(teacher, shared, own), finest, finer=finer)
+
+
+def split(signal: float, apart: float, short: float, square: float) -> tuple[float, float]:
+    """Write r* = shared z + sqrt(own) z', with z the standardised r; return ``shared`` and ``own``.
+
+    Args:
+        signal: E r*^2.
+        apart: E (r - r*)^2.
+        short: E (r* - r) r*.
+        square: E r^2.
+    """
     if square == 0.0:
         return 0.0, signal
     shared = (signal - short) / np.sqrt(square)
@@ -102,7 +125,7 @@ def _split(signal: float, apart: float, short: float, square: float) -> tuple[fl
 def _given(teacher: Activation, variance: float, shift: Vector, *, finer: bool) -> tuple[Vector, Vector, Vector]:
     """Mean, mean slope and variance of phi*(shift + sqrt(variance) z)."""
     if is_lattice_summed(teacher):
-        z, weights = _lattice(float(np.sqrt(variance)) / (teacher.scale or 1.0), finer=finer)
+        z, weights = lattice(float(np.sqrt(variance)) / (teacher.scale or 1.0), finer=finer)
         u = shift[:, None] + np.sqrt(variance) * z
         values = teacher.value(u)
         mean = values @ weights
@@ -145,8 +168,13 @@ def is_lattice_summed(teacher: Activation) -> bool:
     return not (closed or teacher.discontinuities or teacher.kinks)
 
 
-def _lattice(steepness: float, *, finer: bool) -> tuple[Vector, Vector]:
-    """Trapezoidal rule for the normal density, exponentially accurate for analytic functions."""
+def lattice(steepness: float, *, finer: bool = False) -> tuple[Vector, Vector]:
+    """Return a trapezoidal rule for the normal density, exponentially accurate for analytic functions.
+
+    Args:
+        steepness: how many of the function's scales fit into a deviation.
+        finer: halve its spacing.
+    """
     spacing = LATTICE / max(steepness, 1.0) * (0.5 if finer else 1.0)
     count = int(np.ceil(LATTICE_RANGE / spacing))
     z = np.asarray(spacing * np.arange(-count, count + 1), float)

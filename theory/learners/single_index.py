@@ -20,7 +20,7 @@ import numpy.typing as npt
 from theory.activations.activation import Activation
 from theory.covariance import InadmissibleProblem
 from theory.learners.neuron_averages import NeuronAverages, is_lattice_summed, neuron_averages, standard_panels
-from theory.learners.trajectories import FEW, gathered, integrate
+from theory.learners.trajectories import FEW, Trajectory, gathered, integrate
 from theory.modes import Modes
 
 Vector = npt.NDArray[np.float64]
@@ -62,6 +62,7 @@ class SingleIndexPrediction:
         status: "converged", "divergent" where the weights grow without bound, or "not_converged".
         residual: relative change of what the integration reads at the end on a finer quadrature.
         iterations: evaluations of the averages.
+        followed: the equations and the way that the state took, where that was recorded.
     """
 
     test_error: Any
@@ -72,6 +73,7 @@ class SingleIndexPrediction:
     status: Any
     residual: float
     iterations: int
+    followed: "tuple[Motion, Trajectory] | None" = None
 
 
 def predict_single_index(
@@ -83,6 +85,7 @@ def predict_single_index(
     teacher_activation: Activation | None = None,
     initial_norm_squared: float = 0.0,
     initial_overlap: float = 0.0,
+    record: bool = False,
 ) -> SingleIndexPrediction:
     """Predict the errors after ``w <- w - step_size grad (y - phi(w . x))^2 / 2`` on n_samples fresh samples.
 
@@ -97,6 +100,7 @@ def predict_single_index(
         teacher_activation: phi* of the teacher, any; that of the student by default.
         initial_norm_squared: ``||w(0)||^2``; 0 by default. Apart from its overlap the start is a random direction.
         initial_overlap: cosine of the angle between w(0) and w*, in [-1, 1].
+        record: whether to return what derivatives are taken along.
 
     Returns:
         Errors along the way, by LSODA to a relative 1e-9 a step.
@@ -122,56 +126,33 @@ def predict_single_index(
             argument="initial_norm_squared",
         )
 
-    def averages(state: Vector, *, finer: bool = False) -> NeuronAverages:
-        apart, short = float(np.sum(state[:size])), float(np.sum(state[size:]))
-        return neuron_averages(activation, teacher, signal=signal, apart=apart, short=short, finer=finer)
-
-    def slope(state: Vector) -> Vector:
-        """By ``step_size * n``."""
-        restoring, mismatch, kick = _read(averages(state), noise)
-        apart, short = state[:size], state[size:]
-        return np.concatenate(
-            [
-                -2.0 * xi * (restoring * apart - mismatch * short) + step_size * xi * xi * counts * kick,
-                xi * (mismatch * energies - restoring * short),
-            ]
-        )
-
-    def jacobian(state: Vector) -> Vector:
-        """That of ``slope``, which is linear in the state and in the three averages that it takes from its sums."""
-        apart, short = state[:size], state[size:]
-        sums = np.array([np.sum(apart), np.sum(short)])
-        steps = DIFFERENCE * (np.abs(sums) + DIFFERENCE * signal)
-        read = [_read(averages(np.repeat(shifted / size, size)), noise) for shifted in (sums, *(sums + np.diag(steps)))]
-        restoring, mismatch, _ = read[0]
-        by_average = np.stack(
-            [
-                np.concatenate([-2.0 * xi * apart, -xi * short]),
-                np.concatenate([2.0 * xi * short, xi * energies]),
-                np.concatenate([step_size * xi * xi * counts, np.zeros(size)]),
-            ],
-            axis=1,
-        )
-        by_sum = by_average @ ((np.array(read[1:]) - read[0]) / steps[:, None]).T
-        whole = np.repeat(by_sum, size, axis=1)
-        place = np.arange(size)
-        whole[place, place] -= 2.0 * xi * restoring
-        whole[place, size + place] += 2.0 * xi * mismatch
-        whole[size + place, size + place] -= xi * restoring
-        return whole
-
+    motion = Motion(
+        eigenvalues=xi,
+        multiplicities=counts,
+        energies=energies,
+        noise_variance=noise,
+        step_size=step_size,
+        activation=activation,
+        teacher=teacher,
+    )
     scale = signal + float(np.sum(start[:size]))
     path = integrate(
-        slope, start, step_size * times.ravel(), jacobian=jacobian, scale=scale, bound=min(UNBOUNDED * scale, most)
+        motion.slope,
+        start,
+        step_size * times.ravel(),
+        jacobian=motion.jacobian,
+        scale=scale,
+        bound=min(UNBOUNDED * scale, most),
+        record=record,
     )
     if np.isfinite(most):
         path.status[path.status == "divergent"] = "not_converged"
     states = path.states
     finite = path.status != "divergent"
-    errors = [averages(state) for state in states]
+    errors = [motion.averages(state) for state in states]
     excess = np.where(finite, [found.risk for found in errors], np.inf) + float(modes.unlearnable_variance)
     settled = states[path.status == "converged"]
-    residual = _residual(averages, [start, *settled[-1:]], noise)
+    residual = _residual(motion.averages, [start, *settled[-1:]], noise)
     status = np.where((path.status == "converged") & (residual > ACCURACY), "not_converged", path.status)
     norm = (states[:, :size] - 2.0 * states[:, size:] + energies) @ (1.0 / xi)
     columns: dict[str, Any] = {
@@ -189,7 +170,77 @@ def predict_single_index(
         critical_step_size=_critical(activation, teacher, signal, float(modes.trace)),
         residual=residual,
         iterations=path.evaluations,
+        followed=(motion, path) if record else None,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """The equations of motion by ``step_size * n``. The state is ``s (w - w*)^2`` of every mode, then ``s (w* - w) . w*``.
+
+    Attributes:
+        eigenvalues, multiplicities, energies: of the modes, shape ``(m,)``.
+        noise_variance: of the labels, what is unlearnable included.
+        step_size: of SGD.
+        activation, teacher: phi and phi*.
+    """
+
+    eigenvalues: Vector
+    multiplicities: Vector
+    energies: Vector
+    noise_variance: float
+    step_size: float
+    activation: Activation
+    teacher: Activation
+
+    def sums(self, state: Vector) -> tuple[float, float, float]:
+        """Return E r*^2, E (r - r*)^2 and E (r* - r) r*."""
+        size = self.eigenvalues.size
+        return float(np.sum(self.energies)), float(np.sum(state[:size])), float(np.sum(state[size:]))
+
+    def averages(self, state: Vector, *, finer: bool = False) -> NeuronAverages:
+        """Return the averages at a state."""
+        signal, apart, short = self.sums(state)
+        return neuron_averages(self.activation, self.teacher, signal=signal, apart=apart, short=short, finer=finer)
+
+    def slope(self, state: Vector) -> Vector:
+        """Return the slope of the state."""
+        xi, size = self.eigenvalues, self.eigenvalues.size
+        restoring, mismatch, kick = _read(self.averages(state), self.noise_variance)
+        apart, short = state[:size], state[size:]
+        return np.concatenate(
+            [
+                -2.0 * xi * (restoring * apart - mismatch * short)
+                + self.step_size * xi * xi * self.multiplicities * kick,
+                xi * (mismatch * self.energies - restoring * short),
+            ]
+        )
+
+    def jacobian(self, state: Vector) -> Vector:
+        """Return the slope's, which is linear in the state and in the three averages that it takes from its sums."""
+        xi, size, noise = self.eigenvalues, self.eigenvalues.size, self.noise_variance
+        apart, short = state[:size], state[size:]
+        signal, *sums_of_state = self.sums(state)
+        sums = np.array(sums_of_state)
+        steps = DIFFERENCE * (np.abs(sums) + DIFFERENCE * signal)
+        shifted = (sums, *(sums + np.diag(steps)))
+        read = [_read(self.averages(np.repeat(one / size, size)), noise) for one in shifted]
+        restoring, mismatch, _ = read[0]
+        by_average = np.stack(
+            [
+                np.concatenate([-2.0 * xi * apart, -xi * short]),
+                np.concatenate([2.0 * xi * short, xi * self.energies]),
+                np.concatenate([self.step_size * xi * xi * self.multiplicities, np.zeros(size)]),
+            ],
+            axis=1,
+        )
+        by_sum = by_average @ ((np.array(read[1:]) - read[0]) / steps[:, None]).T
+        whole = np.repeat(by_sum, size, axis=1)
+        place = np.arange(size)
+        whole[place, place] -= 2.0 * xi * restoring
+        whole[place, size + place] += 2.0 * xi * mismatch
+        whole[size + place, size + place] -= xi * restoring
+        return whole
 
 
 def _atoms(modes: Modes) -> tuple[Vector, Vector, Vector]:

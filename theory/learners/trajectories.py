@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.integrate import LSODA
+from scipy.integrate import LSODA, DenseOutput, OdeSolution
 
 Vector = npt.NDArray[np.float64]
 Slope = Callable[[Vector], Vector]
@@ -37,18 +37,29 @@ class Trajectory(NamedTuple):
         states: shape ``(times, size)``; the last one reached where there is none.
         status: shape ``(times,)``: "converged", "divergent" or "not_converged".
         evaluations: of the slope.
+        path: takes a time to the state, up to the last one asked for; None if it was not recorded, or not reached.
     """
 
     states: Vector
     status: npt.NDArray[np.str_]
     evaluations: int
+    path: Callable[[Any], Vector] | None = None
 
 
 class _UnboundedError(ArithmeticError):
     """A slope is no longer finite."""
 
 
-def integrate(slope: Slope, start: Vector, times: Vector, *, jacobian: Slope, scale: float, bound: float) -> Trajectory:
+def integrate(
+    slope: Slope,
+    start: Vector,
+    times: Vector,
+    *,
+    jacobian: Slope,
+    scale: float,
+    bound: float,
+    record: bool = False,
+) -> Trajectory:
     """Follow ``dy/dt = slope(y)`` from time 0.
 
     Args:
@@ -59,16 +70,19 @@ def integrate(slope: Slope, start: Vector, times: Vector, *, jacobian: Slope, sc
             so that few differences give all of it; Newton's method forgives their rounding.
         scale: positive, what the entries of the state are of the order of.
         bound: where an entry exceeds this, the state has diverged.
+        record: whether the way there is kept, too.
     """
     ascending, place = np.unique(times, return_inverse=True)
     states = np.tile(start, (ascending.size, 1))
     status = np.full(ascending.size, "converged", dtype="<U13")
     counted = _Counted(slope, jacobian)
     done = int(ascending.size > 0 and ascending[0] == 0.0)
+    steps: list[DenseOutput] | None = [] if record else None
     if done < ascending.size:
-        done, ending = _march(counted, ascending, states, done, scale, bound)
+        done, ending = _march(counted, ascending, states, done, scale, bound, steps)
         status[done:] = ending
-    return Trajectory(states[place], status[place], counted.evaluations)
+    path = OdeSolution([0.0, *(step.t for step in steps)], steps) if steps and done == ascending.size else None
+    return Trajectory(states[place], status[place], counted.evaluations, path)
 
 
 class _Counted:
@@ -93,9 +107,15 @@ class _Counted:
 
 
 def _march(
-    equations: _Counted, times: Vector, states: Vector, done: int, scale: float, bound: float
+    equations: _Counted,
+    times: Vector,
+    states: Vector,
+    done: int,
+    scale: float,
+    bound: float,
+    steps: list[DenseOutput] | None,
 ) -> tuple[int, str]:
-    """Fill in ``states`` from position ``done`` on; return up to where, and how it ended."""
+    """Fill in ``states`` from position ``done`` on, and ``steps``; return up to where, and how it ended."""
 
     def solver_from(time: float, state: Vector) -> LSODA:
         return LSODA(
@@ -114,6 +134,8 @@ def _march(
             solver.step()
             if solver.status == "failed":
                 break
+            if steps is not None:
+                steps.append(solver.dense_output())
             upto = int(np.searchsorted(times, solver.t, side="right"))
             if upto > done:
                 states[done:upto] = solver.dense_output()(times[done:upto]).T
@@ -153,15 +175,22 @@ def gathered(eigenvalues: Vector, weights: Vector) -> tuple[Vector, Vector]:
     masses: Vector = np.bincount(where, weights=weights[seen], minlength=values.size).astype(float)
     if values.size <= FEW:
         return values, masses
-    panel = np.floor(np.log(values / values[0]) / np.log(PANEL_RATIO)).astype(int)
+    panel = panels_of(values)
     pieces: list[Any] = []
     for number in np.unique(panel):
         inside = panel == number
-        pieces.append(_gauss(values[inside], masses[inside]))
+        pieces.append(gauss(values[inside], masses[inside]))
     return np.concatenate([x for x, _ in pieces]), np.concatenate([w for _, w in pieces])
 
 
-def _gauss(values: Vector, masses: Vector) -> tuple[Vector, Vector]:
+def panels_of(eigenvalues: Vector) -> npt.NDArray[np.int_]:
+    """Return the number of the panel that each of ascending, positive eigenvalues lies in."""
+    found: npt.NDArray[np.int_] = np.floor(np.log(eigenvalues / eigenvalues[0]) / np.log(PANEL_RATIO)).astype(int)
+    return found
+
+
+def gauss(values: Vector, masses: Vector) -> tuple[Vector, Vector]:
+    """Return the Gauss rule of few nodes for a discrete measure: positions and positive masses."""
     if values.size <= NODES_PER_PANEL:
         return values, masses
     centre, half = 0.5 * (values[0] + values[-1]), 0.5 * (values[-1] - values[0])
