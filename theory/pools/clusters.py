@@ -17,7 +17,7 @@ FEWEST_ROWS = 2
 ATTEMPTS = 8
 """Of k-means, from seeds of its own each; the closest clusters are kept."""
 SMALL_ERROR = 0.03
-"""Below, real errors come from tails that are not Gaussian: on images of 3 against 8, twice as many as predicted."""
+"""Below, real errors come from tails that are not Gaussian: on images of 3 against 8, several times as many as predicted."""
 
 
 def clusters_of(
@@ -79,8 +79,8 @@ def small_error_of_clusters(test_error: float) -> str | None:
     if not test_error < SMALL_ERROR:
         return None
     return (
-        f"the predicted error {test_error:.2%} is below {SMALL_ERROR:.0%}: so far out the rows of real clusters are not Gaussian,"
-        " and trained models were found to err about twice as often; read it as a lower bound"
+        f"the predicted error {test_error:.2%} is below {SMALL_ERROR:.0%}: so far out the rows of real clusters are not"
+        " Gaussian, and trained models were found to err two to six times as often; read it as a lower bound"
     )
 
 

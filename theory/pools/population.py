@@ -29,8 +29,8 @@ BEYOND = 4.0
 CERTAIN = 100.0
 """Weight of the moments beside that of each degree of freedom."""
 SPREADING = 1e-4
-"""Weight of unknowns beside equations, so that of all spectra that fit a smooth one is taken: the energies need its atoms. Errors of
-1e-3 in the degrees of freedom are what it costs, less than what the luck of a thousand rows makes of them."""
+"""Weight of unknowns beside equations, so that of all spectra that fit a smooth one is taken: the energies need its atoms. It
+costs errors of 1e-3 in the degrees of freedom, less than what the luck of a thousand rows makes of them."""
 NEGLIGIBLE = 1e-12
 """Of the largest eigenvalue: smaller ones of the pool are rounding."""
 LOWEST = 1e-6
