@@ -279,7 +279,9 @@ def test_arrays_there_and_back() -> None:
         np.testing.assert_array_equal(getattr(again, name), value)
 
 
-@pytest.mark.parametrize(("loss", "penalty"), [("square", 0.05), ("logistic", 0.3), ("hinge", 0.3)])
+@pytest.mark.parametrize(
+    ("loss", "penalty"), [("square", 0.05), ("logistic", 0.3), pytest.param("hinge", 0.3, marks=pytest.mark.slow)]
+)
 def test_chance_in_the_counts_against_simulation(loss: str, penalty: float) -> None:
     d, n_samples, replicates = 20, 60, 250
     clusters = three_clusters(d)
