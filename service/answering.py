@@ -5,6 +5,7 @@ import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import structlog
@@ -16,13 +17,14 @@ from api_schemas.sweep import SweepRequest
 from api_schemas.validation import ValidationRequest
 from service import metrics
 from service.cache import Entry, MemoryCache
-from service.computations import PREDICTIONS, SWEEPS, Computation, refusals
+from service.computations import PREDICTIONS, SWEEPS, Computation, dataset_of, refusals
 from service.jobs import Jobs
 from service.parsing import parse
 from service.problems import ProblemException
 from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers import chunks, sweep_jobs, validations
+from workers.pools import EstimateTakesLong, estimates_within
 
 log = structlog.get_logger("foretell.service")
 
@@ -76,18 +78,23 @@ class Answerer:
         Raises:
             ProblemException: the body is refused, or the answer took too long.
         """
-        if len(body) <= computation.inline_bytes:
-            request, key = _parse_with_key(computation, body)
-            if computation.quick(request):
-                # Under two milliseconds of work that nothing could interrupt; Redis has a time limit of its own.
-                answer = await self._find(computation, request, key, fresh=fresh, inline=True)
+        try:
+            if len(body) <= computation.inline_bytes:
+                request, key = _parse_with_key(computation, body)
+                if computation.quick(request):
+                    # Under two milliseconds of work that nothing could interrupt; Redis has a time limit of its own.
+                    answer = await self._find(computation, request, key, fresh=fresh, inline=True)
+                else:
+                    answer = await self._in_time(
+                        computation, self._find(computation, request, key, fresh=fresh, inline=False)
+                    )
             else:
-                answer = await self._in_time(
-                    computation, self._find(computation, request, key, fresh=fresh, inline=False)
-                )
-        else:
-            answer = await self._in_time(computation, self._answer_in_thread(computation, body, fresh=fresh))
-        if digest is not None:
+                answer = await self._in_time(computation, self._answer_in_thread(computation, body, fresh=fresh))
+        except EstimateTakesLong as reason:
+            if computation.queued:
+                raise Later from None
+            raise no_estimate(reason) from None
+        if digest is not None and answer.source != "not kept":
             self._memory.remember(digest, answer.entry)
         return answer
 
@@ -135,7 +142,9 @@ class Answerer:
         """
         try:
             async with asyncio.timeout(self._time_limit):
-                request, key = await self._in_thread(_parse_validation, body)
+                request, key = await self._in_thread(_parse_validation, body, self._inline_seconds)
+        except EstimateTakesLong as reason:
+            raise no_estimate(reason) from None
         except TimeoutError:
             raise ProblemException(
                 "time_limit",
@@ -145,8 +154,8 @@ class Answerer:
         return await self._jobs.submit_validation(request, key=key, idempotency=idempotency)
 
     def keep(self, prediction: Prediction) -> None:
-        """Keep an answer that a worker found, so that asking again finds it."""
-        if self._memory.by_key(prediction.key) is None:
+        """Keep an answer that a worker found, so that asking again finds it; what is about a data set is kept nowhere."""
+        if prediction.pool is None and self._memory.by_key(prediction.key) is None:
             body: bytes = prediction.__pydantic_serializer__.to_json(prediction)
             self._memory.put(Entry(prediction.key, body, PREDICTIONS.headers))
             self._shared.put(prediction.key, body)
@@ -154,7 +163,7 @@ class Answerer:
     async def _answer_in_thread(self, computation: Computation, body: bytes, *, fresh: bool) -> Answer:
         request, key = await self._in_thread(_parse_with_key, computation, body)
         if computation is SWEEPS and self._memory.by_key(key) is None:
-            found = await self._shared.get(key) if not fresh else None
+            found = await self._shared.get(key) if not fresh and dataset_of(request) is None else None
             if found is None and await self._in_thread(_is_large, request, self._inline_seconds):
                 found = await self._jobs.sweep_result(key)
                 if found is None:
@@ -177,6 +186,11 @@ class Answerer:
             ) from None
 
     async def _find(self, computation: Computation, request: Schema, key: str, *, fresh: bool, inline: bool) -> Answer:
+        if dataset_of(request) is not None:
+            # Kept nowhere: it must be gone with the data set.
+            work = (computation, request, key, self._inline_seconds)
+            body = solve(*work) if inline else await self._in_thread(solve, *work)
+            return Answer(Entry(key, body, computation.headers), "not kept")
         if not fresh:
             entry = self._memory.by_key(key)
             if entry is not None:
@@ -227,14 +241,30 @@ class Answerer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
-def solve(computation: Computation, request: Schema, key: str) -> bytes:
+def no_estimate(reason: EstimateTakesLong) -> ProblemException:
+    """Say how to come by an estimate that an answer needs, where the answer itself cannot be a job."""
+    return ProblemException(
+        "time_limit",
+        f"{reason}; ask for the prediction alone with Prefer: respond-async first, which has a worker make it",
+        headers={"Retry-After": str(max(1, round(reason.seconds)))},
+    )
+
+
+def solve(computation: Computation, request: Schema, key: str, estimate_seconds: float = inf) -> bytes:
     """Work out an answer, ready to send.
+
+    Args:
+        computation: that is asked for.
+        request: parsed.
+        key: of the request.
+        estimate_seconds: that estimates on a data set may take which are not there yet.
 
     Raises:
         ProblemException: the theory's assumptions do not hold.
+        EstimateTakesLong: an estimate is not there, and would take longer.
     """
     started = time.perf_counter()
-    with refusals():
+    with refusals(), estimates_within(estimate_seconds):
         answer = computation.work_out(request, key=key)
     body = computation.write(answer)
     metrics.SOLVE_SECONDS.observe(time.perf_counter() - started)
@@ -244,9 +274,9 @@ def solve(computation: Computation, request: Schema, key: str) -> bytes:
     return body
 
 
-def _parse_validation(body: bytes) -> tuple[ValidationRequest, str]:
+def _parse_validation(body: bytes, estimate_seconds: float) -> tuple[ValidationRequest, str]:
     request = parse(body, ValidationRequest)
-    with refusals():
+    with refusals(), estimates_within(estimate_seconds):
         chunks.check(request)
     return request, validations.key_of(request)
 

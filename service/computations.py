@@ -17,6 +17,7 @@ from service import metrics
 from service.forms import DENSITY_FORMS, SWEEP_FORMS, Form
 from service.problems import refused
 from workers import building, optima, predictions, requirements, scaling, spectra, sweep_jobs, sweeps
+from workers.pools import is_at_hand
 from workers.refusals import Refused
 from workers.registry import NUMBERS
 
@@ -87,8 +88,19 @@ def refusals() -> Iterator[None]:
 
 
 def is_quick(request: PredictionRequest) -> bool:
-    """Whether one solve of a fixed point for labels that are numbers is all there is to do."""
-    return request.model.learner.kind == "ridge" and request.regime.kind in NUMBERS
+    """Whether one solve of a fixed point for labels that are numbers, or a look at an estimate, is all there is to do."""
+    if request.model.learner.kind != "ridge":
+        return False
+    return request.regime.kind in NUMBERS or (request.regime.kind == "dataset" and is_at_hand(request))
+
+
+def dataset_of(request: Any) -> str | None:
+    """Return the data set that a request of any kind is about, None where it is about none.
+
+    What is answered about one is kept nowhere but beside it, so that deleting it leaves nothing behind.
+    """
+    regime = getattr(getattr(request, "request", request), "regime", None)
+    return getattr(regime, "dataset_id", None)
 
 
 PREDICTIONS = Computation(

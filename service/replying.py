@@ -25,6 +25,7 @@ CACHE_STATUS = {
     "concurrent": b"foretell; fwd=uri-miss; collapsed",
     "solved": b"foretell; fwd=uri-miss; stored",
     "too large to keep": b"foretell; fwd=uri-miss",
+    "not kept": b"foretell; fwd=bypass",
     "refreshed": b"foretell; fwd=request; stored",
 }
 ANSWER_HEADERS = {
