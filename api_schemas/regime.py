@@ -209,7 +209,7 @@ class DatasetRegime(Schema):
     dataset_id: str = described(
         "The data set, as POST /v1/datasets named it.",
         unit="1",
-        example="4f1c...",
+        example="5e99a4de52f11dd90df5fb7107a4136bae09264883c4bb2cc6307497c6b8a64a",
         pattern="^[0-9a-f]{64}$",
     )
     n_samples: float = described(

@@ -48,6 +48,7 @@ from service.routes import (
 )
 from service.settings import Settings
 from service.shared_cache import SharedCache
+from service.stores import open_stores
 from workers.catalogue import catalogue as describe_everything
 
 VERSION = version("foretell")
@@ -68,6 +69,7 @@ def create_app(settings: Settings, *, cache_url: str, queue_url: str) -> Edge:
         cache_url: of the server that answers are shared through, which need not be there.
         queue_url: of the server that holds jobs, likewise.
     """
+    open_stores(settings)
     memory = MemoryCache(max_bytes=settings.memory_cache_bytes, max_entries=settings.memory_cache_entries)
     shared = SharedCache(cache_url, timeout=settings.redis_timeout, ttl=settings.redis_cache_ttl)
     limits = None

@@ -20,7 +20,7 @@ router = APIRouter(tags=["optima"])
     responses={
         200: {"headers": ANSWER_HEADERS},
         304: {"description": "The answer has the key given in If-None-Match."},
-        **problem_responses(400, 401, 408, 413, 415, 422, 429, 500, 503),
+        **problem_responses(400, 401, 408, 409, 413, 415, 422, 429, 500, 503),
     },
     openapi_extra={"requestBody": request_body(OPTIMA), "parameters": [IF_NONE_MATCH]},
 )
