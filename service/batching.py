@@ -11,7 +11,7 @@ from api_schemas.prediction import PredictionRequest
 from api_schemas.problem import ProblemError
 from service import metrics
 from service.cache import Entry, MemoryCache
-from service.computations import PREDICTIONS, written
+from service.computations import PREDICTIONS
 from service.forms import JSON_TYPE, Form, preferred
 from service.parsing import parse, parsed, validated
 from service.problems import ProblemException, refused
@@ -21,6 +21,7 @@ from service.shared_cache import SharedCache
 from workers.batches import predict_all
 from workers.predictions import key_of
 from workers.refusals import Refused
+from workers.works import written
 
 PATH = "/v1/predictions/batch"
 LINES_TYPE = "application/x-ndjson"
