@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
@@ -12,24 +11,25 @@ import structlog
 
 from api_schemas.base import Schema
 from api_schemas.job import Job
-from api_schemas.prediction import Prediction
-from api_schemas.sweep import SweepRequest
 from api_schemas.validation import ValidationRequest
 from service import metrics
 from service.cache import Entry, MemoryCache
-from service.computations import PREDICTIONS, SWEEPS, Computation, dataset_of, refusals
+from service.computations import BY_KIND, Computation, refusals
 from service.jobs import Jobs
 from service.parsing import parse
 from service.problems import ProblemException
 from service.settings import Settings
 from service.shared_cache import SharedCache
-from workers import chunks, sweep_jobs, validations
+from workers import chunks, validations
 from workers.pools import EstimateTakesLong, estimates_within
 
 log = structlog.get_logger("foretell.service")
 
 LARGEST_KEPT = 8 * 2**20
 """Bytes of an answer; larger ones would drive hundreds of small ones out of the caches."""
+NO_RESULT = b'"result":null'
+Parsed = tuple[Any, str]
+"""A request, and the key of its answer."""
 
 
 class Later(Exception):
@@ -38,7 +38,7 @@ class Later(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer and where it came from: memory, redis, solved, or shared with a concurrent request."""
+    """An answer and where it came from: memory, redis, solved, solved but not kept, or shared with a concurrent request."""
 
     entry: Entry
     source: str
@@ -76,25 +76,20 @@ class Answerer:
             fresh: work it out even if the answer is known.
 
         Raises:
-            ProblemException: the body is refused, or the answer took too long.
+            ProblemException: the body is refused.
+            Later: it takes long.
         """
-        try:
-            if len(body) <= computation.inline_bytes:
-                request, key = _parse_with_key(computation, body)
-                if computation.quick(request):
-                    # Under two milliseconds of work that nothing could interrupt; Redis has a time limit of its own.
-                    answer = await self._find(computation, request, key, fresh=fresh, inline=True)
-                else:
-                    answer = await self._in_time(
-                        computation, self._find(computation, request, key, fresh=fresh, inline=False)
-                    )
-            else:
-                answer = await self._in_time(computation, self._answer_in_thread(computation, body, fresh=fresh))
-        except EstimateTakesLong as reason:
-            if computation.queued:
+        parsed = _parse_with_key(computation, body) if len(body) <= computation.inline_bytes else None
+        if parsed is not None and computation.quick(parsed[0]):
+            # Under two milliseconds of work that nothing could interrupt; Redis has a time limit of its own.
+            answer = await self._find(computation, *parsed, fresh=fresh, inline=True)
+        else:
+            try:
+                async with asyncio.timeout(self._time_limit):
+                    answer = await self._answer_in_thread(computation, body, parsed, fresh=fresh)
+            except (TimeoutError, EstimateTakesLong):
                 raise Later from None
-            raise no_estimate(reason) from None
-        if digest is not None and answer.source != "not kept":
+        if digest is not None:
             self._memory.remember(digest, answer.entry)
         return answer
 
@@ -111,24 +106,34 @@ class Answerer:
         """
         if len(body) <= computation.inline_bytes:
             request, key = _parse_with_key(computation, body)
-            computation.check(request)
         else:
             request, key = await self._in_thread(_parse_with_key, computation, body)
+        if computation.quick(request):
+            computation.check(request)
+        else:
             await self._in_thread(computation.check, request)
-        if computation is SWEEPS:
-            return await self._jobs.submit_sweep(request, key=key, idempotency=idempotency)
-        return await self._jobs.submit(request, key=key, idempotency=idempotency)
+        return await self._jobs.submit(computation.work, request, key=key, idempotency=idempotency)
 
     async def wait(self, job: Job, seconds: float) -> tuple[Job, Entry | None]:
         """Return a job once it has ended, or as it stands after so long, and its answer if it has one."""
         job = await self._jobs.wait(job, min(seconds, self._longest_wait))
-        if job.status != "succeeded":
-            return job, None
-        if isinstance(job.result, Prediction):
-            return job, Entry(job.result.key, PREDICTIONS.write(job.result), PREDICTIONS.headers)
-        key = job.id.removeprefix(sweep_jobs.ID_PREFIX)
-        body = await self._jobs.sweep_result(key)
-        return job, None if body is None else Entry(key, body, SWEEPS.headers)
+        return job, await self._answer_of(job)
+
+    async def read(self, job_id: str) -> bytes:
+        """Return a job as it stands, in JSON, with its result wherever that lies.
+
+        Raises:
+            ProblemException: there is none of that id, or its result is gone, or the queue's server is away.
+        """
+        job = await self._jobs.read(job_id)
+        entry = await self._answer_of(job)
+        body = job.model_dump_json().encode()
+        if job.status != "succeeded" or job.result is not None:
+            return body
+        if entry is None:
+            raise ProblemException("not_found", f"the result of {job.id} is gone; post the request again")
+        # Too large to be validated once more on its way out.
+        return body.replace(NO_RESULT, b'"result":' + entry.body)
 
     async def validate(self, body: bytes, *, idempotency: str | None = None) -> Job:
         """Queue the raw body of a validation request.
@@ -153,44 +158,58 @@ class Answerer:
             ) from None
         return await self._jobs.submit_validation(request, key=key, idempotency=idempotency)
 
-    def keep(self, prediction: Prediction) -> None:
-        """Keep an answer that a worker found, so that asking again finds it; what is about a data set is kept nowhere."""
-        if prediction.pool is None and self._memory.by_key(prediction.key) is None:
-            body: bytes = prediction.__pydantic_serializer__.to_json(prediction)
-            self._memory.put(Entry(prediction.key, body, PREDICTIONS.headers))
-            self._shared.put(prediction.key, body)
+    async def _answer_of(self, job: Job) -> Entry | None:
+        """Return the answer that a job has, if it is that of a computation, and keep it, so that asking again finds it."""
+        computation = BY_KIND.get(job.kind)
+        if computation is None or job.status != "succeeded":
+            return None
+        work, key = computation.work, computation.work.key_of_job(job.id)
+        if job.result is not None:
+            body: bytes | None = work.write(job.result)
+        else:
+            body = await self._jobs.result_apart(work, key)
+        if body is None:
+            return None
+        entry = Entry(key, body, computation.headers)
+        if job.dataset_id is None:
+            self._keep(entry)
+        return entry
 
-    async def _answer_in_thread(self, computation: Computation, body: bytes, *, fresh: bool) -> Answer:
-        request, key = await self._in_thread(_parse_with_key, computation, body)
-        if computation is SWEEPS and self._memory.by_key(key) is None:
-            found = await self._shared.get(key) if not fresh and dataset_of(request) is None else None
-            if found is None and await self._in_thread(_is_large, request, self._inline_seconds):
-                found = await self._jobs.sweep_result(key)
-                if found is None:
+    def _keep(self, entry: Entry) -> None:
+        if len(entry.body) <= LARGEST_KEPT and self._memory.by_key(entry.key) is None:
+            self._memory.put(entry)
+            self._shared.put(entry.key, entry.body)
+
+    async def _answer_in_thread(
+        self, computation: Computation, body: bytes, parsed: Parsed | None, *, fresh: bool
+    ) -> Answer:
+        request, key = parsed or await self._in_thread(_parse_with_key, computation, body)
+        if computation.work.seconds_of is not None:
+            known = None if fresh or not computation.cacheable(request) else await self._known(computation, key)
+            if known is not None:
+                return known
+            if await self._in_thread(computation.expected_seconds, request) > self._inline_seconds:
+                job = await self._jobs.find(computation.work.job_id(key))
+                entry = None if job is None else await self._answer_of(job)
+                if entry is None:
                     raise Later
-            if found is not None:
-                return Answer(Entry(key, found, computation.headers), "redis")
+                return Answer(entry, "redis")
         return await self._find(computation, request, key, fresh=fresh, inline=False)
 
-    async def _in_time(self, computation: Computation, answer: Coroutine[Any, Any, Answer]) -> Answer:
-        try:
-            async with asyncio.timeout(self._time_limit):
-                return await answer
-        except TimeoutError:
-            if computation.queued:
-                raise Later from None
-            raise ProblemException(
-                "time_limit",
-                f"no answer within {self._time_limit:g} s; {computation.way_out}",
-                headers={"Retry-After": "1"},
-            ) from None
+    async def _known(self, computation: Computation, key: str) -> Answer | None:
+        """Return an answer that is in memory or in Redis."""
+        entry = self._memory.by_key(key)
+        if entry is not None:
+            return Answer(entry, "memory")
+        body = await self._shared.get(key)
+        if body is None:
+            return None
+        entry = Entry(key, body, computation.headers)
+        self._memory.put(entry)
+        return Answer(entry, "redis")
 
     async def _find(self, computation: Computation, request: Schema, key: str, *, fresh: bool, inline: bool) -> Answer:
-        if dataset_of(request) is not None:
-            # Kept nowhere: it must be gone with the data set.
-            work = (computation, request, key, self._inline_seconds)
-            body = solve(*work) if inline else await self._in_thread(solve, *work)
-            return Answer(Entry(key, body, computation.headers), "not kept")
+        fresh = fresh or not computation.cacheable(request)
         if not fresh:
             entry = self._memory.by_key(key)
             if entry is not None:
@@ -204,13 +223,8 @@ class Answerer:
             answer = await self._look_up_or_solve(computation, request, key, fresh=fresh, inline=inline)
         except BaseException as error:
             if not future.done():
-                # Those who wait for this answer fail alike; a cancelled request must not cancel theirs.
-                cut_short = ProblemException(
-                    "unavailable",
-                    "an equal request that this one waited for was cut short; try again",
-                    headers={"Retry-After": "1"},
-                )
-                future.set_exception(error if isinstance(error, Exception) else cut_short)
+                # Those who wait for this answer fail alike; a request that is cancelled, or takes too long, makes theirs a job.
+                future.set_exception(error if isinstance(error, Exception) else Later())
                 future.exception()
             raise
         else:
@@ -228,10 +242,11 @@ class Answerer:
         source = "redis"
         if body is None:
             source = "solved"
-            work = (computation, request, key)
+            work = (computation, request, key, self._inline_seconds)
             body = solve(*work) if inline else await self._in_thread(solve, *work)
-            if len(body) > LARGEST_KEPT:
-                return Answer(Entry(key, body, computation.headers), "too large to keep")
+            if len(body) > LARGEST_KEPT or not computation.cacheable(request):
+                source = "not kept" if computation.cacheable(request) else "never kept"
+                return Answer(Entry(key, body, computation.headers), source)
             self._shared.put(key, body)
         entry = Entry(key, body, computation.headers)
         self._memory.put(entry)
@@ -242,10 +257,10 @@ class Answerer:
 
 
 def no_estimate(reason: EstimateTakesLong) -> ProblemException:
-    """Say how to come by an estimate that an answer needs, where the answer itself cannot be a job."""
+    """Say how to come by an estimate that is needed where nothing can wait for it."""
     return ProblemException(
         "time_limit",
-        f"{reason}; ask for the prediction alone with Prefer: respond-async first, which has a worker make it",
+        f"{reason}; post the prediction by itself first, which has a worker make it",
         headers={"Retry-After": str(max(1, round(reason.seconds)))},
     )
 
@@ -265,12 +280,12 @@ def solve(computation: Computation, request: Schema, key: str, estimate_seconds:
     """
     started = time.perf_counter()
     with refusals(), estimates_within(estimate_seconds):
-        answer = computation.work_out(request, key=key)
-    body = computation.write(answer)
+        answer = computation.work.work_out(request, key=key)
+    body = computation.work.write(answer)
     metrics.SOLVE_SECONDS.observe(time.perf_counter() - started)
     metrics.labelled(computation.counter, answer.status).inc()
     if answer.status == "not_converged":
-        log.warning("not_converged", what=computation.name, key=key)
+        log.warning("not_converged", what=computation.work.kind, key=key)
     return body
 
 
@@ -281,11 +296,6 @@ def _parse_validation(body: bytes, estimate_seconds: float) -> tuple[ValidationR
     return request, validations.key_of(request)
 
 
-def _is_large(request: SweepRequest, seconds: float) -> bool:
-    with refusals():
-        return sweep_jobs.is_large(request, seconds=seconds)
-
-
-def _parse_with_key(computation: Computation, body: bytes) -> tuple[Any, str]:
+def _parse_with_key(computation: Computation, body: bytes) -> Parsed:
     request = parse(body, computation.schema)
     return request, computation.key_of(request)

@@ -1,4 +1,4 @@
-"""What the service works out from a posted body: one row a resource, and how each is found, checked and solved."""
+"""What the service works out from a posted body: one row a resource, and how each is found, checked and sent."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -7,75 +7,72 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api_schemas.base import Schema
-from api_schemas.optima import OptimumRequest
 from api_schemas.prediction import PredictionRequest
-from api_schemas.requirement import RequirementRequest
-from api_schemas.scaling import ScalingLawsRequest
-from api_schemas.spectra import SpectrumRequest
-from api_schemas.sweep import SweepRequest
+from api_schemas.regime import DatasetRegime
 from service import metrics
 from service.forms import DENSITY_FORMS, SWEEP_FORMS, Form
 from service.problems import refused
-from workers import building, optima, predictions, requirements, scaling, spectra, sweep_jobs, sweeps
+from workers import works
 from workers.pools import is_at_hand
 from workers.refusals import Refused
 from workers.registry import NUMBERS
-
-
-def written(answer: Any) -> bytes:
-    """Write an answer that is a wire model."""
-    body: bytes = answer.__pydantic_serializer__.to_json(answer)
-    return body
+from workers.works import Work
 
 
 @dataclass(frozen=True, kw_only=True)
 class Computation:
-    """A resource whose answer follows from the request alone.
+    """A resource whose answer follows from the request alone. Each is answered at once, or as a job where that takes long.
 
     Attributes:
         path: where it is posted.
-        name: of what comes out, in the singular.
-        schema: of the request.
-        key_of: the content address of a request's answer.
-        work_out: from a request and its key to the answer.
-        make_sure: whether a request can be answered, short of answering it.
+        work: that answers it, here or by a worker.
         counter: of answers by status.
         inline_bytes: bodies up to this size are parsed on the event loop; others in a thread.
         quick: whether a parsed request takes about a millisecond and may be answered there too.
-        way_out: for those whose answer took too long.
-        queued: whether it can be answered later, as a job.
-        write: from an answer to JSON.
+        cacheable: whether the answer to a request may be kept and found again.
         forms: others than JSON, by media type.
         headers: of every answer, beside those that name its content.
     """
 
     path: str
-    name: str
-    schema: type[Schema]
-    key_of: Callable[[Any], str]
-    work_out: Callable[..., Any]
-    make_sure: Callable[[Any], object]
+    work: Work
     counter: Any
-    inline_bytes: int
-    way_out: str
+    inline_bytes: int = 0
     quick: Callable[[Any], bool] = lambda _: False
-    queued: bool = False
-    write: Callable[[Any], bytes] = written
+    cacheable: Callable[[Any], bool] = lambda _: True
     forms: Mapping[str, Form] = field(default_factory=dict)
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
+    @property
+    def schema(self) -> type[Schema]:
+        """Of the request."""
+        return self.work.schema
+
+    def key_of(self, request: Any) -> str:
+        """Return the content address of a request's answer."""
+        return self.work.key_of(request)
+
     def digest(self, body: bytes) -> bytes:
         """Return what a repeated body is found by; equal bodies of other resources have others."""
-        return hashlib.blake2b(body, digest_size=32, person=self.name.encode()).digest()
+        return hashlib.blake2b(body, digest_size=32, person=self.work.kind.encode()).digest()
 
     def check(self, request: Any) -> None:
-        """Make sure that a request can be answered, short of answering it.
+        """Make sure that a request can be answered in the time that a job has, short of answering it.
 
         Raises:
-            ProblemException: the theory's assumptions do not hold.
+            ProblemException: it cannot.
         """
         with refusals():
-            self.make_sure(request)
+            self.work.check(request)
+
+    def expected_seconds(self, request: Any) -> float:
+        """Estimate how long a request takes on one core; 0 where nothing is known before.
+
+        Raises:
+            ProblemException: it has no theory, or would take longer than a job may.
+        """
+        with refusals():
+            return self.work.expected_seconds(request)
 
 
 @contextmanager
@@ -94,92 +91,45 @@ def is_quick(request: PredictionRequest) -> bool:
     return request.regime.kind in NUMBERS or (request.regime.kind == "dataset" and is_at_hand(request))
 
 
-def dataset_of(request: Any) -> str | None:
-    """Return the data set that a request of any kind is about, None where it is about none.
-
-    What is answered about one is kept nowhere but beside it, so that deleting it leaves nothing behind.
-    """
+def may_be_kept(request: Any) -> bool:
+    """Whether an answer may be found again: not where it is about a data set, which leaves nothing behind when deleted."""
     regime = getattr(getattr(request, "request", request), "regime", None)
-    return getattr(regime, "dataset_id", None)
+    return not isinstance(regime, DatasetRegime)
 
 
 PREDICTIONS = Computation(
     path="/v1/predictions",
-    name="prediction",
-    schema=PredictionRequest,
-    key_of=predictions.key_of,
-    work_out=predictions.predict,
-    make_sure=building.build,
+    work=works.PREDICTION,
     counter=metrics.PREDICTIONS,
     # Larger bodies may spell out more than some 10^4 modes.
     inline_bytes=32 * 1024,
     quick=is_quick,
-    way_out="use fewer modes, or be answered later: Prefer: respond-async",
-    queued=True,
+    cacheable=may_be_kept,
 )
 SPECTRA = Computation(
     path="/v1/spectra",
-    name="spectrum",
-    schema=SpectrumRequest,
-    key_of=spectra.key_of,
-    work_out=spectra.spectrum,
-    make_sure=spectra.check,
+    work=works.SPECTRUM,
     counter=metrics.SPECTRA,
-    inline_bytes=0,
-    way_out="use fewer distinct eigenvalues, points or statistics",
     forms=DENSITY_FORMS,
     # The same address answers in JSON and CSV.
     headers=((b"vary", b"Accept"),),
 )
-SCALING_LAWS = Computation(
-    path="/v1/scaling-laws",
-    name="scaling-laws",
-    schema=ScalingLawsRequest,
-    key_of=scaling.key_of,
-    work_out=scaling.scaling_laws_of,
-    make_sure=scaling.check,
-    counter=metrics.SCALING_LAWS,
-    inline_bytes=0,
-    way_out="use fewer modes or budgets",
-)
-OPTIMA = Computation(
-    path="/v1/optima",
-    name="optimum",
-    schema=OptimumRequest,
-    key_of=optima.key_of,
-    work_out=optima.optima,
-    make_sure=optima.check,
-    counter=metrics.OPTIMA,
-    inline_bytes=0,
-    way_out="search fewer paths, or use fewer modes",
-)
+SCALING_LAWS = Computation(path="/v1/scaling-laws", work=works.SCALING_LAWS, counter=metrics.SCALING_LAWS)
+OPTIMA = Computation(path="/v1/optima", work=works.OPTIMUM, counter=metrics.OPTIMA, cacheable=may_be_kept)
 SWEEPS = Computation(
     path="/v1/sweeps",
-    name="sweep",
-    schema=SweepRequest,
-    key_of=sweeps.key_of,
-    work_out=sweeps.sweep,
-    make_sure=sweep_jobs.check,
+    work=works.SWEEP,
     counter=metrics.SWEEPS,
-    inline_bytes=0,
-    way_out="ask for fewer points, or be answered later: Prefer: respond-async",
-    queued=True,
-    write=lambda answer: answer.to_json(),
+    cacheable=may_be_kept,
     forms=SWEEP_FORMS,
     headers=((b"vary", b"Accept"),),
 )
 REQUIREMENTS = Computation(
-    path="/v1/requirements",
-    name="requirement",
-    schema=RequirementRequest,
-    key_of=requirements.key_of,
-    work_out=requirements.requirement,
-    make_sure=requirements.check,
-    counter=metrics.REQUIREMENTS,
-    inline_bytes=0,
-    way_out="search a narrower range, or use fewer modes",
+    path="/v1/requirements", work=works.REQUIREMENT, counter=metrics.REQUIREMENTS, cacheable=may_be_kept
 )
 COMPUTATIONS = {
     computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS, REQUIREMENTS, SCALING_LAWS, OPTIMA)
 }
 """Every computation by its path."""
+BY_KIND = {computation.work.kind: computation for computation in COMPUTATIONS.values()}
+"""Every computation by the kind of its jobs."""

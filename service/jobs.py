@@ -16,13 +16,11 @@ from rq.job import Job as QueuedJob
 from rq.job import JobStatus
 
 from api_schemas.job import Job, JobList
-from api_schemas.prediction import Prediction, PredictionRequest
-from api_schemas.problem import ProblemError
-from api_schemas.sweep import SweepRequest
 from api_schemas.validation import Validation, ValidationRequest
 from service import metrics
-from service.problems import ProblemException
-from workers import chunks, queue, sweep_jobs
+from service.problems import ProblemException, refused
+from workers import answered_jobs, chunks, queue
+from workers.works import Work, work_of_job
 
 log = structlog.get_logger("foretell.jobs")
 
@@ -43,9 +41,6 @@ ENDED = frozenset({"succeeded", "failed", "cancelled"})
 RETRY_AFTER = {"Retry-After": "1"}
 RETRY_WITHOUT_GPU = {"Retry-After": "60"}
 RETRY_WHEN_FULL = {"Retry-After": "10"}
-PREDICTION_ID = "prediction-"
-OF_ONE_JOB = (PREDICTION_ID, sweep_jobs.ID_PREFIX)
-"""Of what the queue does in one piece."""
 IDEMPOTENCY_SECONDS = 24 * 3600
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.25
@@ -67,10 +62,11 @@ class Jobs:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="jobs")
         self._most_queued = most_queued
 
-    async def submit(self, request: PredictionRequest, *, key: str, idempotency: str | None = None) -> Job:
-        """Queue a prediction; the same one is queued once.
+    async def submit(self, work: Work, request: Any, *, key: str, idempotency: str | None = None) -> Job:
+        """Queue a request for an answer; the same one is queued once.
 
         Args:
+            work: that answers it.
             request: that was checked.
             key: of the request.
             idempotency: what the client calls this request, if it does.
@@ -80,9 +76,9 @@ class Jobs:
         """
 
         def submit() -> Job:
-            self._claim(idempotency, PREDICTION_ID + key)
-            return _prediction(
-                queue.submit_prediction(self._connection, request, key=key, most_queued=self._most_queued)
+            self._claim(idempotency, work.job_id(key))
+            return _answered(
+                work, answered_jobs.submit(self._connection, work, request, key=key, most_queued=self._most_queued)
             )
 
         return await self._with_redis(submit)
@@ -99,18 +95,17 @@ class Jobs:
 
         return await self._with_redis(submit)
 
-    async def submit_sweep(self, request: SweepRequest, *, key: str, idempotency: str | None = None) -> Job:
-        """Queue a sweep, likewise."""
+    async def result_apart(self, work: Work, key: str) -> bytes | None:
+        """Return the result that lies beside a job, None where there is none, or none any more."""
+        return await self._with_redis(lambda: answered_jobs.result_apart(self._connection, work, key))
 
-        def submit() -> Job:
-            self._claim(idempotency, sweep_jobs.ID_PREFIX + key)
-            return _sweep(sweep_jobs.submit_sweep(self._connection, request, key=key, most_queued=self._most_queued))
+    async def find(self, job_id: str) -> Job | None:
+        """Return a job as it stands, None where there is none of that id.
 
-        return await self._with_redis(submit)
-
-    async def sweep_result(self, key: str) -> bytes | None:
-        """Return the result of a sweep that was a job, None where there is none."""
-        return await self._with_redis(lambda: sweep_jobs.result_of(self._connection, key))
+        Raises:
+            ProblemException: the queue's server is away.
+        """
+        return await self._with_redis(lambda: self._find(job_id))
 
     async def read(self, job_id: str) -> Job:
         """Return a job as it stands.
@@ -118,7 +113,7 @@ class Jobs:
         Raises:
             ProblemException: there is none of that id, or the queue's server is away.
         """
-        job = await self._with_redis(lambda: self._find(job_id))
+        job = await self.find(job_id)
         if job is None:
             raise ProblemException("not_found", f"no job {job_id[:100]!r}; results are kept for a day")
         return job
@@ -174,12 +169,10 @@ class Jobs:
         return JobList(jobs=found, next_cursor=_cursor(before) if before is not None and more else None)
 
     def _find(self, job_id: str) -> Job | None:
-        if job_id.startswith(PREDICTION_ID):
+        work = work_of_job(job_id)
+        if work is not None:
             job = queue.find(self._connection, job_id)
-            return None if job is None else _prediction(job)
-        if job_id.startswith(sweep_jobs.ID_PREFIX):
-            job = queue.find(self._connection, job_id)
-            return None if job is None else _sweep(job)
+            return None if job is None else _answered(work, job)
         if job_id.startswith(chunks.ID_PREFIX):
             return self._validation(job_id.removeprefix(chunks.ID_PREFIX))
         return None
@@ -210,7 +203,7 @@ class Jobs:
         if job_id.startswith(chunks.ID_PREFIX):
             chunks.cancel_validation(self._connection, job_id.removeprefix(chunks.ID_PREFIX))
             return
-        job = queue.find(self._connection, job_id) if job_id.startswith(OF_ONE_JOB) else None
+        job = queue.find(self._connection, job_id) if work_of_job(job_id) is not None else None
         if job is None:
             return
         status = STATUSES[job.get_status(refresh=False) or JobStatus.QUEUED]
@@ -253,42 +246,36 @@ class Jobs:
             log.warning("queue_unavailable", error=str(error))
             raise ProblemException(
                 "unavailable",
-                "jobs need Redis, which is away; predictions without Prefer still work",
+                "jobs need Redis, which is away; what is worked out at once needs none",
                 headers=RETRY_AFTER,
             ) from None
 
 
-def _prediction(job: QueuedJob) -> Job:
+def _answered(work: Work, job: QueuedJob) -> Job:
+    """Return a job, without a result that lies beside it."""
     status = STATUSES[job.get_status(refresh=True) or JobStatus.QUEUED]
-    result = problem = None
-    if status == "succeeded":
-        result = Prediction.model_validate_json(job.return_value() or "")
-    elif status == "failed":
-        problem = _failure(job.id, queue.reason_of(job))
-    return Job(
-        id=job.id,
-        kind="prediction",
-        status=status,
-        progress=float(status in ENDED),
-        result=result,
-        problem=problem,
-    )
-
-
-def _sweep(job: QueuedJob) -> Job:
-    """Return the job without its result, which may be large and lies elsewhere."""
-    status = STATUSES[job.get_status(refresh=True) or JobStatus.QUEUED]
+    result: Any = None
     problem = None
     if status == "succeeded":
-        outcome = sweep_jobs.outcome_of(job)
-        if outcome.refused:
+        outcome = answered_jobs.outcome_of(job)
+        if outcome.refusal is not None:
             status = "failed"
-            error = ProblemError(pointer=outcome.pointer, detail=outcome.detail)
-            problem = ProblemException(outcome.code, f"{outcome.pointer}: {outcome.detail}", errors=[error]).problem()
+            problem = refused(outcome.refusal).problem()
+        elif outcome.result is not None:
+            result = work.result.model_validate_json(outcome.result)
     elif status == "failed":
         problem = _failure(job.id, queue.reason_of(job))
     progress = float(job.get_meta(refresh=True).get("progress", 0.0)) if status == "running" else float(status in ENDED)
-    return Job(id=job.id, kind="sweep", status=status, progress=progress, problem=problem)
+    kind: Any = work.kind
+    return Job(
+        id=job.id,
+        kind=kind,
+        dataset_id=answered_jobs.dataset_of(job),
+        status=status,
+        progress=progress,
+        result=result,
+        problem=problem,
+    )
 
 
 def _failure(job_id: str, reason: str) -> Any:

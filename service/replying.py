@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
@@ -24,39 +25,10 @@ CACHE_STATUS = {
     "redis": b"foretell; hit; detail=redis",
     "concurrent": b"foretell; fwd=uri-miss; collapsed",
     "solved": b"foretell; fwd=uri-miss; stored",
-    "too large to keep": b"foretell; fwd=uri-miss",
-    "not kept": b"foretell; fwd=bypass",
+    "not kept": b"foretell; fwd=uri-miss",
+    "never kept": b"foretell; fwd=bypass",
     "refreshed": b"foretell; fwd=request; stored",
 }
-ANSWER_HEADERS = {
-    "ETag": {"description": "The answer's key, quoted.", "schema": {"type": "string"}},
-    "Cache-Status": {"description": "Where the answer came from (RFC 9211).", "schema": {"type": "string"}},
-    "X-Request-Id": {"description": "Given by the client or made up.", "schema": {"type": "string"}},
-}
-IF_NONE_MATCH = {
-    "name": "If-None-Match",
-    "in": "header",
-    "required": False,
-    "description": "An ETag; if the answer still has it, 304 without a body.",
-    "schema": {"type": "string"},
-}
-IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "Your name for this request: with the same one, within a day, another request is refused (409).",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-}
-IDEMPOTENCY_KEY_OF_LATER_ANSWERS = {
-    **IDEMPOTENCY_KEY,
-    "description": "As for validations, where Prefer: respond-async queues the request; of no effect otherwise.",
-    "schema": {"type": "string"},
-}
-JOB_HEADERS = {
-    "Location": {"description": "Where to read the job.", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds to wait before reading it.", "schema": {"type": "integer"}},
-}
-"""Parameters and headers of that name, for the OpenAPI document."""
 
 
 async def reply(
@@ -72,10 +44,10 @@ async def reply(
         digest: of the body, by which the answer will be found next time.
 
     Raises:
-        ProblemException: the request is refused, or the answer took too long.
+        ProblemException: the request is refused, or takes long while there is no queue.
     """
     check_content(headers)
-    if computation.queued and _prefers_later(headers.get(b"prefer", b"")):
+    if _prefers_later(headers.get(b"prefer", b"")):
         return await _later(answerer, computation, headers, body, asked=True)
     directives = headers.get(b"cache-control", b"").lower()
     fresh = b"no-cache" in directives or b"no-store" in directives
@@ -92,12 +64,19 @@ async def _later(
     answerer: Answerer, computation: Computation, headers: Mapping[bytes, bytes], body: bytes, *, asked: bool
 ) -> Reply:
     """Queue what takes long, or what is to be answered later, and wait for it if asked to."""
-    job = await answerer.queue(computation, body, idempotency=idempotency_of(headers))
+    try:
+        job = await answerer.queue(computation, body, idempotency=idempotency_of(headers))
+    except ProblemException as problem:
+        if asked or problem.status != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise
+        detail = f"this takes long, and {problem.detail}; or {computation.work.way_out}"
+        raise ProblemException(problem.code, detail, headers=problem.headers) from None
+    source = "redis" if job.status == "succeeded" else "solved"
     waits = waits_of(headers)
-    if waits is not None:
-        job, entry = await answerer.wait(job, float(waits))
+    if waits is not None or not asked:
+        job, entry = await answerer.wait(job, float(waits or 0))
         if entry is not None:
-            return await _sent(computation, headers, entry, "solved")
+            return await _sent(computation, headers, entry, source if job.dataset_id is None else "never kept")
         if job.problem is not None:
             raise ProblemException(job.problem.code, job.problem.detail, errors=job.problem.errors or ())
     return _accepted(job, asked=asked)
@@ -126,12 +105,6 @@ async def respond(request: Request, computation: Computation) -> Any:
     response = Response(answer.body, status_code=answer.status)
     response.raw_headers = answer.headers
     return response
-
-
-def request_body(computation: Computation) -> dict[str, Any]:
-    """Declare the body that a computation reads, for the OpenAPI document."""
-    reference = {"$ref": f"#/components/schemas/{computation.schema.__name__}"}
-    return {"required": True, "content": {"application/json": {"schema": reference}}}
 
 
 def idempotency_of(headers: Mapping[bytes, bytes]) -> str | None:

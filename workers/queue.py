@@ -22,10 +22,7 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from api_schemas.canonical import canonical_json
-from api_schemas.prediction import PredictionRequest
 from workers.leases import ask_to_stop
-from workers.predictions import predict
 
 CPU_QUEUE = "cpu"
 GPU_QUEUE = "gpu"
@@ -58,16 +55,6 @@ def connect(url: str, *, timeout: float | None = None) -> "Redis":
 
 class QueueFull(Exception):
     """As many jobs wait as may; the caller should come back later."""
-
-
-def submit_prediction(connection: "Redis", request: PredictionRequest, *, key: str, most_queued: int) -> Job:
-    """Queue a prediction, or return the job that is doing it or has done it already.
-
-    Raises:
-        QueueFull: there are as many jobs already.
-    """
-    arguments = (canonical_json(request).decode(), key)
-    return enqueue_once(connection, run_prediction, arguments, job_id=f"prediction-{key}", most_queued=most_queued)
 
 
 def enqueue_once(
@@ -200,17 +187,6 @@ def stop(connection: "Redis", job: Job) -> None:
         ask_to_stop(connection, Execution(execution_id, job.id, connection))
         with suppress(InvalidJobOperation):
             send_stop_execution_command(connection, job.id, execution_id)
-
-
-def run_prediction(canonical_request: str, key: str) -> str:
-    """Work out a prediction; this is what a worker executes.
-
-    Args:
-        canonical_request: validated when it was queued.
-        key: of the request.
-    """
-    request = PredictionRequest.model_validate_json(canonical_request)
-    return predict(request, key=key).model_dump_json()
 
 
 class LeasedQueue(Queue):

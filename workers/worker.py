@@ -292,6 +292,7 @@ def work(
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _leave)  # until there is a worker, which finishes its job
     # Loads all that a job needs, once for all that is forked.
+    from workers import answered_jobs  # noqa: F401, PLC0415
     from workers.forking import ForkingWorker  # noqa: PLC0415
     from workers.reconciliation import Reconciler  # noqa: PLC0415
     from workers.resident import ResidentWorker  # noqa: PLC0415

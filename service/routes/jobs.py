@@ -6,15 +6,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api_schemas.job import Job, JobList
-from api_schemas.prediction import Prediction
 from service.answering import Answerer
 from service.events import events, has_seen_the_end
 from service.jobs import ENDED, Jobs
 from service.responses import problem_responses
 from service.settings import Settings
-from workers import sweep_jobs
 
-NO_RESULT = b'"result":null'
 router = APIRouter(tags=["jobs"])
 
 JobId = Annotated[str, Path(alias="id", description="The job's id.", min_length=1, max_length=200)]
@@ -48,17 +45,8 @@ async def list_jobs(
 )
 async def read_job(request: Request, job_id: JobId) -> Any:
     """Return a job as it stands."""
-    jobs: Jobs = request.app.state.jobs
-    job = await jobs.read(job_id)
-    if isinstance(job.result, Prediction):
-        answerer: Answerer = request.app.state.answerer
-        answerer.keep(job.result)
-    if job.kind == "sweep" and job.status == "succeeded":
-        # Too large to be validated once more on its way out.
-        result = await jobs.sweep_result(job.id.removeprefix(sweep_jobs.ID_PREFIX))
-        body = job.model_dump_json().encode()
-        return Response(body.replace(NO_RESULT, b'"result":' + (result or b"null")), media_type="application/json")
-    return job
+    answerer: Answerer = request.app.state.answerer
+    return Response(await answerer.read(job_id), media_type="application/json")
 
 
 @router.delete(

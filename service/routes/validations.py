@@ -5,9 +5,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from api_schemas.job import Job
+from api_schemas.validation import ValidationRequest
 from service.answering import Answerer
+from service.declarations import IDEMPOTENCY_KEY, JOB_HEADERS, prefer, request_body
 from service.jobs import ENDED, Jobs
-from service.replying import IDEMPOTENCY_KEY, JOB_HEADERS, check_content, idempotency_of, waits_of
+from service.replying import check_content, idempotency_of, waits_of
 from service.responses import problem_responses
 from service.settings import Settings
 
@@ -26,20 +28,8 @@ router = APIRouter(tags=["validations"])
         **problem_responses(400, 401, 408, 409, 413, 415, 422, 429, 500, 503),
     },
     openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ValidationRequest"}}},
-        },
-        "parameters": [
-            IDEMPOTENCY_KEY,
-            {
-                "name": "Prefer",
-                "in": "header",
-                "required": False,
-                "description": "wait=N waits up to N seconds for the end.",
-                "schema": {"type": "string"},
-            },
-        ],
+        "requestBody": request_body(ValidationRequest),
+        "parameters": [IDEMPOTENCY_KEY, prefer("wait=N waits up to N seconds for the end.")],
     },
 )
 async def create_validation(request: Request) -> Any:

@@ -13,8 +13,9 @@ from tests.running import EXAMPLE, RunningService, wait_until
 from tests.service.wire import assert_problem, changed
 from tests.workers.grids import POWER_LAW
 from tests.workers.test_worker import ended, running_worker, workers_started
+from workers.answered_jobs import OUTLIVES_SECONDS, result_key
 from workers.queue import connect
-from workers.sweep_jobs import RESULT_TTL_SECONDS, result_key
+from workers.works import APART_TTL_SECONDS, SWEEP
 
 DEEP = {
     "kind": "random_features",
@@ -66,10 +67,17 @@ def test_a_large_sweep_is_a_job_with_the_answer_of_a_small_one(
 
 def test_asked_again_it_is_there_in_any_form(working: RunningService, service: RunningService) -> None:
     request = sweep_of(11)
-    wait_until(lambda: ended(working, ask(working, request, Prefer="respond-async").headers["location"]), seconds=60)
+    job_id = ask(working, request, Prefer="respond-async").json()["id"]
+
+    def listed() -> dict[str, Any]:
+        jobs = httpx.get(f"{working.url}/v1/jobs?limit=100", timeout=30.0).json()["jobs"]
+        return {job["id"]: job for job in jobs}[job_id]
+
+    wait_until(lambda: listed()["status"] == "succeeded", seconds=60)
     again = ask(working, request)
     assert again.status_code == 200
     assert again.headers["cache-status"] == "foretell; hit; detail=redis"
+    assert ask(working, request).headers["cache-status"] == "foretell; hit; detail=memory"
     assert again.content == ask(service, request).content
     table = ask(working, request, Accept="text/csv")
     assert table.content == ask(service, request, Accept="text/csv").content
@@ -133,10 +141,14 @@ def test_the_result_is_kept_for_a_while(working: RunningService) -> None:
     url = running_url(working.data_dir)
     assert url is not None
     with closing(connect(url, timeout=5.0)) as connection:
-        assert 0 < connection.ttl(result_key(found["key"])) <= RESULT_TTL_SECONDS
-        connection.delete(result_key(found["key"]))
-    # Gone before its time it is worked out again.
-    assert ask(working, sweep_of(17), Prefer="wait=60").json() == found
+        name = result_key(SWEEP, found["key"])
+        assert APART_TTL_SECONDS < connection.ttl(name) <= APART_TTL_SECONDS + OUTLIVES_SECONDS
+        connection.delete(name)
+    # Gone before its time it is said to be, and worked out again.
+    job_url = f"{working.url}/v1/jobs/{SWEEP.job_id(found['key'])}"
+    assert_problem(httpx.get(job_url), 404, "not_found")
+    assert ask(working, sweep_of(17), Prefer="wait=60", **{"Cache-Control": "no-cache"}).json() == found
+    assert httpx.get(job_url).json()["result"] == found
 
 
 def test_without_a_worker_it_waits_and_the_queue_has_a_limit(idle: RunningService) -> None:

@@ -13,10 +13,11 @@ from api_schemas.validation import ValidationRequest
 from service.embedded import EmbeddedValkey
 from tests.running import EXAMPLE
 from tests.service.test_validations import SMALL, validation
-from workers import chunks, validations
-from workers.queue import CPU_QUEUE, OPEN_KEY, LeasedQueue, connect, find, submit_prediction
+from workers import answered_jobs, chunks, validations
+from workers.queue import CPU_QUEUE, OPEN_KEY, LeasedQueue, connect, find
 from workers.reconciliation import RECONCILE_SECONDS, TURN_KEY, Reconciler, reconciled
 from workers.resident import ResidentWorker
+from workers.works import PREDICTION
 
 REQUEST = ValidationRequest.model_validate(validation(SMALL, replicates=2500, seed=70))
 KEY = validations.key_of(REQUEST)
@@ -70,7 +71,7 @@ def submit(connection: Any) -> str:
 def test_a_queue_that_was_lost(connection: Any) -> None:
     coordinator = submit(connection)
     request = PredictionRequest.model_validate(EXAMPLE)
-    prediction = submit_prediction(connection, request, key="0" * 64, most_queued=10).id
+    prediction = answered_jobs.submit(connection, PREDICTION, request, key="0" * 64, most_queued=10).id
     for _ in range(2):
         reconcile(connection)
         assert sorted(queued(connection)) == sorted([prediction, coordinator])
