@@ -136,8 +136,8 @@ class PoolState(Schema):
         "Rows that the estimate was made from: all, or as many as its memory allows.", unit="samples", example=1797
     )
     reliability: float | None = described(
-        "Exact leave-one-out over generalised cross-validation, less 1, at the effective ridge: near 0 where the rows behave like"
-        " Gaussian ones.",
+        "Exact leave-one-out over generalised cross-validation, less 1, at the effective ridge: near 0 where the rows behave"
+        " like Gaussian ones.",
         unit="1",
         example=0.03,
     )
@@ -173,8 +173,8 @@ class Prediction(Schema):
         example=0.42678,
     )
     interval: list[float] | None = described(
-        "[low, high], which holds what test_error means with a probability of 90 %, on a data set; null elsewhere, where nothing"
-        " is estimated.",
+        "[low, high], which holds what test_error means with a probability of 90 %, on a data set; null elsewhere, where"
+        " nothing is estimated.",
         unit="label^2",
         example=None,
         default=None,
@@ -194,11 +194,16 @@ class Prediction(Schema):
         "Expected loss on a fresh label, where labels are classes.", unit="1", example=None, default=None
     )
     bias: float | None = described(
-        "Squared bias of the predictor averaged over data and features, with what the features cannot express; null on a data set.",
+        "Squared bias of the predictor averaged over data and features, with what the features cannot express; null on a"
+        " data set.",
         unit="label^2",
         example=0.022,
     )
-    variance: float | None = described("excess_risk - bias; on a data set, where neither is known, their difference is.", unit="label^2", example=0.15478)
+    variance: float | None = described(
+        "excess_risk - bias; on a data set, where neither is known, their difference is.",
+        unit="label^2",
+        example=0.15478,
+    )
     estimator_norm_squared: float | None = described(
         "||theta||^2 without an unpenalised constant; null where it is infinite.", unit="label^2/input^2", example=0.88
     )

@@ -1,4 +1,4 @@
-"""``foretell data curve``: how well models would do on a stored data set at other sizes, beside models that are trained on it."""
+"""``foretell data curve``: how well models would do on a stored data set at any size, beside models trained on it."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
-from service.sweep_command import COLORS, PICTURES
+from service.sweep_command import COLORS, PICTURES, axis_of
 
 MOST_MODELS = 8
 DEFAULT_SIZES = 12
@@ -66,7 +66,8 @@ def curve(
         ),
     ] = None,
     train: Annotated[
-        bool, typer.Option("--train", help="Train real models on random splits too, at sizes up to nine tenths of the rows.")
+        bool,
+        typer.Option("--train", help="Train real models on random splits too, at sizes up to nine tenths of the rows."),
     ] = False,
     replicates: Annotated[int, typer.Option(help="Random splits of each size.", min=2, max=1000)] = REPLICATES,
     seed: Annotated[int, typer.Option(help="Of the random splits.", min=0)] = 0,
@@ -133,28 +134,20 @@ def _sizes(text: str | None, n_rows: int) -> list[float]:
     Raises:
         ValueError: they are written otherwise.
     """
-    if text is None:
-        low = min(max(FEWEST, n_rows // 50), n_rows)
-        steps = max(DEFAULT_SIZES - 1, 1)
-        spaced = (low * (n_rows / low) ** (step / steps) for step in range(DEFAULT_SIZES))
-        return sorted({float(round(size)) for size in spaced})
-    parts = text.split(":")
+    import numpy as np  # noqa: PLC0415
+
+    low = min(max(FEWEST, n_rows // 50), n_rows)
     try:
-        if len(parts) == 1:
-            sizes = [float(part) for part in text.split(",")]
+        axis = axis_of(f"={text or f'{low}:{n_rows}:{DEFAULT_SIZES}:log'}")
+        if "values" in axis:
+            sizes: list[float] = axis["values"]
         else:
-            start, stop, num = float(parts[0]), float(parts[1]), int(parts[2])
-            if parts[3:] not in ([], ["log"], ["linear"]) or num < 1 or start <= 0.0:
-                raise ValueError
-            steps, log = max(num - 1, 1), parts[3:] == ["log"]
-            sizes = [
-                start * (stop / start) ** (step / steps) if log else start + (stop - start) * step / steps
-                for step in range(num)
-            ]
-            sizes = sorted({float(round(size)) for size in sizes})
-    except (ValueError, IndexError, ZeroDivisionError, OverflowError):
+            spaced = np.geomspace if axis["scale"] == "log" else np.linspace
+            with np.errstate(all="ignore"):
+                sizes = np.unique(np.round(spaced(axis["start"], axis["stop"], axis["num"]))).tolist()
+    except ValueError:
         raise ValueError(f"--sizes {text}: write them as 50,100,200 or start:stop:num or start:stop:num:log") from None
-    if not all(0.0 < size < math.inf for size in sizes):
+    if not sizes or not all(0.0 < size < math.inf for size in sizes):
         raise ValueError(f"--sizes {text}: sizes must be positive numbers")
     return sizes
 
@@ -173,10 +166,11 @@ def _model(text: str) -> dict[str, Any]:
         raise ValueError(f"cannot read {text}: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"--model {text}: not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"--model {text}: a model is an object with features and learner")
-    inner: dict[str, Any] = data["model"] if isinstance(data.get("model"), dict) else data
-    return inner
+    if isinstance(data, dict) and isinstance(data.get("model"), dict):
+        data = data["model"]
+    if isinstance(data, dict):
+        return data
+    raise ValueError(f"--model {text}: a model is an object with features and learner")
 
 
 def _of_short_form(text: str) -> dict[str, Any]:
@@ -320,7 +314,7 @@ def _draw_in_terminal(curves: list[Curve]) -> None:
     figure.x_label, figure.y_label = "n_samples", "test_error"
     figure.x_ticks_fkt = figure.y_ticks_fkt = lambda value, _: f"{10.0**value:.3g}"
     for one, color in zip(curves, COLORS, strict=False):
-        drawn = [(("test_error",), figure.plot, one.label, {})]
+        drawn: list[tuple[tuple[str, ...], Any, str, dict[str, str]]] = [(("test_error",), figure.plot, one.label, {})]
         if len(curves) == 1:
             drawn.append((("low", "high"), figure.scatter, "90 % interval (-)", {"marker": "-"}))
         drawn.append((("trained",), figure.scatter, f"{one.label}, trained (o)", {"marker": "o"}))
@@ -348,18 +342,13 @@ def _draw_picture(curves: list[Curve], file: Path) -> None:
     figure = Figure(figsize=(7.0, 4.5), layout="constrained")
     axes = figure.subplots()
     for one in curves:
-        rows = [row for row in one.rows if row.test_error is not None]
-        sizes = [row.n_samples for row in rows]
-        [line] = axes.plot(sizes, [row.test_error for row in rows], label=one.label)
-        banded = [row for row in rows if row.low is not None]
-        axes.fill_between(
-            [row.n_samples for row in banded],
-            [row.low for row in banded],
-            [row.high for row in banded],
-            color=line.get_color(),
-            alpha=0.2,
-            linewidth=0.0,
+        sizes = [row.n_samples for row in one.rows]
+        error, low, high = (
+            [math.nan if value is None else value for value in values]
+            for values in zip(*((row.test_error, row.low, row.high) for row in one.rows), strict=True)
         )
+        [line] = axes.plot(sizes, error, label=one.label)
+        axes.fill_between(sizes, low, high, color=line.get_color(), alpha=0.2, linewidth=0.0)
         trained = [(row.n_samples, *row.trained) for row in one.rows if row.trained is not None]
         if trained:
             x, means, errors = zip(*trained, strict=True)

@@ -103,7 +103,8 @@ def _split(problem: PoolProblem, streams: Streams) -> dict[str, Any]:
     draws = streams.random((problem.rows.shape[0],))
     xp = array_api_compat.array_namespace(draws)
     order, n_samples = xp.argsort(draws, axis=-1, stable=True), problem.n_samples
-    trained, tested = order[..., :n_samples], order[..., n_samples : n_samples + MOST_TESTED]
+    end = min(n_samples + MOST_TESTED, int(order.shape[-1]))
+    trained, tested = order[..., :n_samples], order[..., n_samples:end]
     rows, targets = like(draws, problem.rows), like(draws, problem.targets)
     inputs, others = _taken(rows, trained), _taken(rows, tested)
     features: Any = problem.features

@@ -61,11 +61,8 @@ def _built(request: PredictionRequest) -> Built:
         return Built(equivalent=form(model.features, modes_of(regime, fit_intercept=model.fit_intercept)))
     if isinstance(regime, SphereRegime):
         return Built(equivalent=form(model.features, fit_intercept=model.fit_intercept, **parameters_of(regime)))
-    if isinstance(regime, TeacherNetworkRegime):
-        return Built(spectrum=spectrum_of(regime))
-    if isinstance(regime, DatasetRegime):
-        source = source_of(regime.dataset_id, form(model.features), fit_intercept=model.fit_intercept)
-        return Built(pool=source)
+    if isinstance(regime, TeacherNetworkRegime | DatasetRegime):
+        return _without_equivalent(request, regime, form)
     if isinstance(regime, MixtureRegime):
         return _mixture(request, regime, form)
     if isinstance(regime, TeacherClassificationRegime):
@@ -82,6 +79,14 @@ def _built(request: PredictionRequest) -> Built:
         fit_intercept=model.fit_intercept,
     )
     return Built(equivalent=equivalent, spectrum=spectrum if FEATURES[model.features.kind].nonlinear else None)
+
+
+def _without_equivalent(request: PredictionRequest, regime: TeacherNetworkRegime | DatasetRegime, form: Any) -> Built:
+    """What is solved is not known yet: features are trained with their learner, or estimated when they are needed."""
+    if isinstance(regime, TeacherNetworkRegime):
+        return Built(spectrum=spectrum_of(regime))
+    model = request.model
+    return Built(pool=source_of(regime.dataset_id, form(model.features), fit_intercept=model.fit_intercept))
 
 
 def _mixture(request: PredictionRequest, regime: MixtureRegime, form: Any) -> Built:

@@ -118,7 +118,9 @@ def solved_together(request: PredictionRequest, *, varied: Iterable[str] = ()) -
         varied: paths that vary between families, as those of a grid.
     """
     if request.regime.kind == "dataset" and request.model.learner.kind == "ridge":
-        return frozenset({N_SAMPLES, PENALTY, *(path for kind, path in WIDTHS.items() if kind == request.model.features.kind)})
+        return frozenset(
+            {N_SAMPLES, PENALTY, *(path for kind, path in WIDTHS.items() if kind == request.model.features.kind)}
+        )
     if request.regime.kind not in NUMBERS:
         return frozenset()
     if request.model.learner.kind != "ridge":
@@ -229,9 +231,7 @@ def _of_rows(family: Family, source: PoolSource) -> Iterator[Solved]:
         with np.errstate(all="ignore"):
             found = predict_pool(source.pool, n_samples, penalty, width=widths)
         ridge = found.effective_ridge
-        whole = _columns(
-            found, size, ridge=ridge, target_ridge=ridge, interval_low=found.low, interval_high=found.high
-        )
+        whole = _columns(found, size, ridge=ridge, target_ridge=ridge, interval_low=found.low, interval_high=found.high)
         yield _checked(family, start, size, whole)
 
 

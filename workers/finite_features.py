@@ -1,4 +1,4 @@
-"""From the features of a request to the same at finite size: what :mod:`simulation` draws, and kernels as they are on inputs."""
+"""From the features of a request to what :mod:`simulation` draws, and to kernels as they are on inputs."""
 
 from collections.abc import Callable
 from typing import Any

@@ -236,8 +236,8 @@ def population_of(regime: Any) -> Population:
     if isinstance(regime, DatasetRegime):
         raise Unsupported(
             "/regime/kind",
-            "a data set is rows, not a population: GET /v1/datasets/{id} estimates an eigenspectrum, to be sent as regime.kind ="
-            " 'eigenspectrum'",
+            "a data set is rows, not a population: GET /v1/datasets/{id} estimates an eigenspectrum, to be sent as"
+            " regime.kind = 'eigenspectrum'",
         )
     if isinstance(regime, EigenspectrumRegime):
         modes = _mode_table(regime)

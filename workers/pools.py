@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 import theory
 from api_schemas.features import KernelFeatures, LinearFeatures
@@ -27,6 +28,8 @@ from workers import data_store
 from workers.features import OF_ROWS, PoolFeatures
 from workers.finite_features import features_of
 from workers.refusals import DatasetNotReady, Refused, UnknownDataset
+
+log = structlog.get_logger("foretell.worker")
 
 Array = npt.NDArray[np.float64]
 Infinite = LinearFeatures | KernelFeatures
@@ -199,7 +202,7 @@ def described(dataset_id: str) -> Described:
         UnknownDataset: there is no such data set, or not any more.
         DatasetNotReady: it is being read in.
     """
-    try:
+    with _refused_if_gone(dataset_id):
         store = data_store.store()
         try:
             status = (store.folder / dataset_id / "dataset.json").stat()
@@ -216,6 +219,14 @@ def described(dataset_id: str) -> Described:
                 classes=found.task == "classification",
                 stamp=stamp,
             )
+        return stored
+
+
+@contextmanager
+def _refused_if_gone(dataset_id: str) -> Iterator[None]:
+    """Refuse a request on a data set that is not there, whenever that is noticed."""
+    try:
+        yield
     except (data_store.UnknownDataset, data_store.NoStore):
         _forget(dataset_id)
         raise UnknownDataset(
@@ -227,7 +238,6 @@ def described(dataset_id: str) -> Described:
             "/regime/dataset_id",
             f"the data set {dataset_id} is being read in; ask again when its job has succeeded",
         ) from None
-    return stored
 
 
 def rows_of(dataset_id: str) -> data_store.Rows:
@@ -237,12 +247,8 @@ def rows_of(dataset_id: str) -> data_store.Rows:
         UnknownDataset: there is no such data set, or not any more.
         DatasetNotReady: it is being read in.
     """
-    described(dataset_id)
-    try:
+    with _refused_if_gone(dataset_id):
         return data_store.store().rows(dataset_id)
-    except data_store.UnknownDataset:
-        described(dataset_id)  # says so
-        raise
 
 
 def pool_of(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool:
@@ -266,7 +272,7 @@ def pool_of(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool
             return found
         lock = _locks.setdefault(key, threading.Lock())
     try:
-        with lock:
+        with lock, _refused_if_gone(dataset_id):
             found = _kept.get(key) or data_store.store().pool(*key)
             if found is None:
                 _take_time(seconds_to_estimate(dataset_id, features))
@@ -358,9 +364,9 @@ def kernel_matrix(kernel: Kernel, rows: Array) -> Array:
 def _keep_in_store(key: tuple[str, str], pool: Pool) -> None:
     try:
         data_store.store().keep_pool(*key, pool)
-    except data_store.UnknownDataset:
-        described(key[0])
-        raise
+    except OSError as error:
+        # It is used all the same, and made again when it is no longer in memory.
+        log.warning("estimate_not_kept", dataset=key[0], name=key[1], error=str(error))
 
 
 def _take_time(seconds: float) -> None:
@@ -376,3 +382,10 @@ def _forget(dataset_id: str) -> None:
         _descriptions.pop(dataset_id, None)
         for key in [key for key in _kept if key[0] == dataset_id]:
             del _kept[key]
+
+
+def forget_all() -> None:
+    """Drop all estimates of this process; those in the store stay."""
+    with _guard:
+        _descriptions.clear()
+        _kept.clear()

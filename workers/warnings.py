@@ -208,8 +208,8 @@ def _of_rows(request: PredictionRequest, source: PoolSource, answer: Answer) -> 
     if source.n_used < source.n_rows:
         yield (
             "subsampled_pool",
-            f"the estimate was made from {source.n_used} of the {source.n_rows} rows, drawn at random: the kernel matrix of more"
-            " exceeds the memory for it, FORETELL_POOL_MEMORY",
+            f"the estimate was made from {source.n_used} of the {source.n_rows} rows, drawn at random: the kernel matrix of"
+            " more exceeds the memory for it, FORETELL_POOL_MEMORY",
         )
     if answer.extrapolated:
         low, high = answer.interval_low, answer.interval_high
@@ -222,8 +222,8 @@ def _of_rows(request: PredictionRequest, source: PoolSource, answer: Answer) -> 
     if answer.reliability is not None and abs(answer.reliability) > UNRELIABLE:
         yield (
             "unreliable_pool",
-            f"leave-one-out and generalised cross-validation differ by {100.0 * answer.reliability:+.2g} %: at so small a penalty"
-            " these rows do not behave like Gaussian ones, of which both would say the same; the interval is wider by that",
+            f"leave-one-out and generalised cross-validation differ by {100.0 * answer.reliability:+.2g} %: at so small a"
+            " penalty these rows do not behave like Gaussian ones, of which both say the same; the interval is wider by that",
         )
 
 

@@ -78,7 +78,9 @@ class TestAnswers:
                 assert found["status"][i][j] == single["status"]
                 for name in COLUMNS:
                     # The interval, a list, has a name for each of its ends.
-                    expected: Any = single if name not in ENDS else single["interval"]
+                    expected: Any = (
+                        single if name not in ENDS else (single["interval"] or (None, None))[ENDS.index(name)]
+                    )
                     for part in name.split(".") if name not in ENDS else ():
                         expected = None if expected is None else expected[part]
                     got = found["columns"][name][i][j]
