@@ -7,6 +7,51 @@ from pydantic import Field
 from api_schemas.base import Schema, described
 from api_schemas.prediction import PredictionWarning
 
+Format = Literal["csv", "npy", "npz", "parquet", "arrow"]
+Task = Literal["regression", "classification"]
+Standardize = Literal["none", "center", "scale"]
+
+
+class DatasetForm(Schema):
+    """How a file is to be read: what is posted beside it."""
+
+    task: Task = described("What is predicted: numbers, or one of several classes.", unit="1", example="regression")
+    target: list[str] = described(
+        "Names or positions (from 0; -1 is the last) of the columns to predict, several for a regression of several. Of an NPZ"
+        " also the name of the array that has them, which is y when left out.",
+        unit="1",
+        example=["progression"],
+        default=[],
+        max_length=100,
+    )
+    standardize: Standardize = described(
+        "What is done to the features: nothing; their means are subtracted; they are divided by their standard deviations too."
+        " Both are those of all rows.",
+        unit="1",
+        example="none",
+        default="none",
+    )
+    format: Format | None = described(
+        "Of the file; told by its first bytes when left out.", unit="1", example="csv", default=None
+    )
+    array: str | None = described(
+        "Which array of an NPZ has the features; X, or the only one beside the targets, when left out.",
+        unit="1",
+        example="X",
+        default=None,
+        min_length=1,
+        max_length=200,
+    )
+
+
+class DatasetReading(Schema):
+    """A file that is to be read in."""
+
+    dataset_id: str = described("Of the data set that it becomes.", unit="1", example="4f1c...")
+    name: str = described("Of the file, as it is shown.", unit="1", example="diabetes.csv")
+    limit: int = described("Most bytes that its numbers may take.", unit="byte", example=536870912)
+    form: DatasetForm = Field(description="How it is to be read; with its format.", examples=[{"task": "regression"}])
+
 
 class DatasetClass(Schema):
     """A class of a classification."""
@@ -57,9 +102,9 @@ class Dataset(Schema):
     )
     created_at: float = described("When it was read in: seconds since 1970.", unit="s", example=1795878000.0)
     name: str = described("Of the file that was sent, without folders.", unit="1", example="diabetes.csv")
-    format: Literal["csv", "npy", "npz", "parquet", "arrow"] = described("Of that file.", unit="1", example="csv")
-    task: Literal["regression", "classification"] = described("What is predicted.", unit="1", example="regression")
-    standardize: Literal["none", "center", "scale"] = described(
+    format: Format = described("Of that file.", unit="1", example="csv")
+    task: Task = described("What is predicted.", unit="1", example="regression")
+    standardize: Standardize = described(
         "What was done to the features, by the means and standard deviations of all rows.", unit="1", example="none"
     )
     rows: int = described("How many rows; the size of the pool.", unit="1", example=442)

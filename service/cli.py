@@ -1,4 +1,4 @@
-"""The command line: ``foretell serve``, ``worker``, ``predict``, ``spectrum``, ``sweep``, ``validate``, ``keys``.
+"""The command line: ``foretell serve``, ``worker``, ``predict``, ``spectrum``, ``sweep``, ``validate``, ``data``, ``keys``.
 
 Exit codes: 0 answered; 1 answered, but there is no finite error, the solver did not converge, or theory and simulation
 disagree; 2 the request or the command line is not admissible; 3 the service cannot start.
@@ -24,6 +24,7 @@ from api_schemas.spectra import Spectrum
 from api_schemas.validation import MOST_REPLICATES, ValidationRequest
 from service import tables
 from service.curve_command import curve
+from service.data_command import data_app
 from service.problems import ProblemException
 from service.settings import Settings, UnsafeConfiguration
 from service.stores import open_stores
@@ -40,9 +41,7 @@ app = typer.Typer(
 keys_app = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys_app)
 app.command()(sweep)
-data_app = typer.Typer(name="data", help="Data sets.", no_args_is_help=True)
 app.add_typer(data_app)
-data_app.callback()(lambda: None)
 data_app.command()(curve)
 
 DataDir = Annotated[
@@ -124,6 +123,7 @@ def worker(
     if re.fullmatch(r"cpu|cuda:\d+", device) is None:
         _fail(f"--device must be cpu, or a GPU as cuda:0, got {device!r}", code=2)
     configure_logs(settings)
+    open_stores(settings, for_children=not supervised)
     url = settings.redis_url or running_url(settings.data_dir)
     if url is None:
         _fail(

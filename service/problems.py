@@ -50,12 +50,14 @@ KINDS = {
     "inadmissible_problem": ProblemKind(422, "The theory does not cover this request"),
     "unsupported_combination": ProblemKind(422, "These parts have no theory together"),
     "unknown_dataset": ProblemKind(422, "There is no such data set"),
+    "invalid_dataset": ProblemKind(422, "The file is no data set"),
     "headers_too_large": ProblemKind(431, "The headers are too large"),
     "rate_limited": ProblemKind(429, "Too many requests"),
     "internal_error": ProblemKind(500, "foretell has a bug"),
     "unavailable": ProblemKind(503, "Not available now"),
     "queue_full": ProblemKind(503, "Too many jobs wait"),
     "time_limit": ProblemKind(503, "The answer took too long"),
+    "insufficient_storage": ProblemKind(507, "The disk is full"),
 }
 
 

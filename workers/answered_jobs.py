@@ -14,7 +14,7 @@ from rq.job import Job
 from api_schemas.canonical import canonical_json
 from workers.queue import discard, enqueue_once, find
 from workers.refusals import Refused
-from workers.works import WORKS, Work
+from workers.works import WORKS, Work, work_of_job
 
 REPORT_SECONDS = 0.5
 """Between reports of progress."""
@@ -124,6 +124,16 @@ def result_apart(connection: Any, work: Work, key: str) -> bytes | None:
     """Return the result in JSON that lies beside a job, None where there is none, or none any more."""
     found = connection.get(result_key(work, key))
     return None if found is None else zlib.decompress(found)
+
+
+def delete(connection: Any, job_id: str) -> None:
+    """Delete a job that has ended, and its result."""
+    job = find(connection, job_id)
+    if job is not None:
+        discard(job)
+    work = work_of_job(job_id)
+    if work is not None:
+        connection.delete(result_key(work, work.key_of_job(job_id)))
 
 
 def result_key(work: Work, key: str) -> str:

@@ -190,6 +190,17 @@ def cancel_validation(connection: Any, key: str) -> None:
     withdraw(connection, key, standing.total, keep=recorded)
 
 
+def delete_validation(connection: Any, key: str) -> None:
+    """Delete a validation that has ended, with the results of its chunks."""
+    standing = standing_of(connection, key)
+    if standing is not None:
+        withdraw(connection, key, standing.total)
+    job = find(connection, ID_PREFIX + key)
+    if job is not None:
+        discard(job)
+    connection.delete(record_key(key), results_key(key))
+
+
 def withdraw(connection: Any, key: str, total: int, *, keep: Container[int] = ()) -> None:
     """Take the chunks of a validation that has ended out of the queue, and stop those that run.
 

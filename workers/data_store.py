@@ -1,7 +1,7 @@
 """Where data sets are kept: a folder for each, of plain arrays that any worker maps into memory.
 
     <folder>/<dataset_id>/     rows.npy, targets.npy, labels.npy, dataset.json, pools/<name>.npz
-    <folder>/.uploads/<id>/    a file that waits to be read in, and how it is to be read
+    <folder>/.uploads/<id>/    a file that waits to be read in
     <folder>/.making-...       a data set that is being written; it appears under its id in one step
 
 Nothing is pickled. What appears does so by renaming, and so does what disappears: no reader sees a part of a data set.
@@ -29,6 +29,8 @@ MOST_POOLS = 200
 DATASET_ID = re.compile(r"[0-9a-f]{64}")
 POOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 UPLOADS = ".uploads"
+UPLOAD = "file"
+"""Name of the file in an upload's folder."""
 MAKING = ".making-"
 DELETED = ".deleted-"
 ABANDONED_SECONDS = 7 * 24 * 3600
@@ -162,6 +164,17 @@ class DataStore:
         self.clear_unfinished(dataset_id)
         if not found:
             raise UnknownDataset(dataset_id)
+
+    def exists(self, dataset_id: str) -> bool:
+        """Whether there is a data set of that id, or an upload that will be one."""
+        known = DATASET_ID.fullmatch(dataset_id) is not None
+        return known and any(
+            folder.is_dir() for folder in (self.folder / dataset_id, self.folder / UPLOADS / dataset_id)
+        )
+
+    def is_ready(self, dataset_id: str) -> bool:
+        """Whether there is a data set of that id, which has been read in."""
+        return DATASET_ID.fullmatch(dataset_id) is not None and (self.folder / dataset_id).is_dir()
 
     def ids(self) -> list[tuple[int, str]]:
         """Return when data sets were read in, in microseconds since 1970, and their ids; the newest first."""

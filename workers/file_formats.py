@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from api_schemas.dataset import Format
 from workers.refusals import Refused, TooLarge
 
-Format = Literal["csv", "npy", "npz", "parquet", "arrow"]
 MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"PAR1", "parquet"),
     (b"ARROW1", "arrow"),

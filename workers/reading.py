@@ -1,25 +1,24 @@
 """From a file that was sent to the arrays of a data set, each defect refused with its place."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from api_schemas.dataset import Dataset
+from api_schemas.canonical import canonical_json
+from api_schemas.dataset import Dataset, DatasetForm, DatasetReading, Standardize
 from api_schemas.prediction import PredictionWarning
 from workers.array_files import npy_file, npz_file
 from workers.arrow_files import ArrowFile, ParquetFile
 from workers.class_labels import ClassLabels, codes_of
 from workers.csv_files import CsvFile
 from workers.data_store import write_description
-from workers.file_formats import BLOCK_BYTES, BadFile, Column, Format, Source, echo
+from workers.file_formats import BLOCK_BYTES, BadFile, Column, Source, echo
 from workers.refusals import TooLarge
 from workers.row_checks import RowChecks, findings
 
@@ -29,77 +28,48 @@ MOST_TARGETS = 100
 ROOM_BYTES = 2**29
 """Of memory for what reading takes beside the numbers themselves."""
 
-Task = Literal["regression", "classification"]
-Standardize = Literal["none", "center", "scale"]
 Numbers = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """How a file is to be read; with its bytes it makes the id of the data set.
+def dataset_id_of(digest: str, form: DatasetForm) -> str:
+    """Return the id of the data set that a file becomes.
 
-    Attributes:
-        format: of the file.
-        task: what is predicted.
-        targets: names or positions of columns; of an NPZ also the name of the array that has them; empty for its ``y``.
-        standardize: what is done to the features.
-        array: which array of an NPZ has the features, None for ``X`` or the only one.
+    Args:
+        digest: of its bytes, SHA-256 in hexadecimal.
+        form: how it is to be read, with its format.
     """
-
-    format: Format
-    task: Task
-    targets: tuple[str, ...]
-    standardize: Standardize = "none"
-    array: str | None = None
-
-    def dataset_id(self, digest: str) -> str:
-        """Return the id of the data set that a file of this digest becomes."""
-        return hashlib.sha256(f"{digest}\n{self.to_json()}".encode()).hexdigest()
-
-    def to_json(self) -> str:
-        """Return the one way to write them."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
-
-    @classmethod
-    def of_json(cls, text: str) -> "Choices":
-        """Read them back."""
-        given = json.loads(text)
-        return cls(**{**given, "targets": tuple(given["targets"])})
+    return hashlib.sha256(f"{digest}\n".encode() + canonical_json(form)).hexdigest()
 
 
-def read(
-    upload: Path, choices: Choices, folder: Path, *, dataset_id: str, name: str, limit: int, progress: Any = None
-) -> Dataset:
+def read(upload: Path, reading: DatasetReading, folder: Path) -> Dataset:
     """Read a file into the arrays of a data set and describe it.
 
     Args:
         upload: the file.
-        choices: how it is to be read.
+        reading: how it is to be read.
         folder: where ``rows.npy``, ``targets.npy``, ``labels.npy`` and ``dataset.json`` are written.
-        dataset_id: of the data set.
-        name: of the file, as it is shown.
-        limit: bytes that all numbers may take.
-        progress: called with the number of rows that have been read, now and then.
 
     Raises:
         Refused: it cannot be read, or is no data set.
         OSError: the disk is full.
     """
-    with _bounded_memory(2 * limit + ROOM_BYTES):
+    with _bounded_memory(2 * reading.limit + ROOM_BYTES):
         try:
-            return _read(upload, choices, folder, dataset_id=dataset_id, name=name, limit=limit, progress=progress)
+            return _read(upload, reading, folder)
         except MemoryError:
-            detail = f"expands to more memory than a file of this service may, whose numbers are at most {limit} bytes"
-            raise TooLarge("/file", detail) from None
+            raise TooLarge(
+                "/file", f"expands to more memory than a file may here, whose numbers are at most {reading.limit} bytes"
+            ) from None
 
 
-def _read(
-    upload: Path, choices: Choices, folder: Path, *, dataset_id: str, name: str, limit: int, progress: Any
-) -> Dataset:
-    source, features, targets = _columns(upload, choices, limit)
-    labels = choices.task == "classification"
+def _read(upload: Path, reading: DatasetReading, folder: Path) -> Dataset:
+    form, limit = reading.form, reading.limit
+    format_ = form.format
+    assert format_ is not None, "told before the file was accepted"
+    source, features, targets = _columns(upload, form, limit)
+    labels = form.task == "classification"
     names = [column.name for column in source.columns]
-    reading = RowChecks([names[place] for place in features], [names[place] for place in targets])
+    checks = RowChecks([names[place] for place in features], [names[place] for place in targets])
     codes = ClassLabels(names[targets[0]]) if labels else None
     width = len(features) + (1 if labels else len(targets))
     with (
@@ -107,41 +77,43 @@ def _read(
         _appended(folder / "targets.raw", 1 if labels else len(targets)) as kept,
     ):
         for block in source.blocks(features, targets, labels=labels):
-            if 8 * width * (reading.rows + len(block.features)) > limit:
+            if 8 * width * (checks.rows + len(block.features)) > limit:
                 raise TooLarge("/file", f"has more than {limit} bytes of numbers; send fewer rows or columns")
-            values = codes.coded(block.targets[0], reading.rows) if codes else np.column_stack(block.targets)
-            reading.add(block, values)
+            values = codes.coded(block.targets[0], checks.rows) if codes else np.column_stack(block.targets)
+            checks.add(block, values)
             rows.append(block.features)
             kept.append(values.astype(np.float64).reshape(len(block.features), -1))
-            if progress is not None:
-                progress(reading.rows)
-    _check_rows(reading, codes)
+    _check_rows(checks, codes)
     given = np.load(folder / "targets.raw", mmap_mode="r")
     if codes is None:
         np.save(folder / "targets.npy", np.ascontiguousarray(given))
         classes = None
     else:
         index, classes = codes.sorted(given[:, 0].astype(np.int64))
+        if 8 * len(index) * len(classes) > limit:
+            raise TooLarge(
+                "/file", f"has {len(classes)} classes, whose codes take more than {limit} bytes; send fewer rows"
+            )
         np.save(folder / "labels.npy", index)
         np.save(folder / "targets.npy", codes_of(index, len(classes)))
     (folder / "targets.raw").unlink()
     matrix = np.load(folder / "rows.npy", mmap_mode="r+")
-    deviations = _standardized(matrix, choices.standardize, reading.constant)
+    deviations = _standardized(matrix, form.standardize, checks.constant)
     warnings = [PredictionWarning(code=code, detail=detail) for code, detail in source.warnings]
     warnings += [
         PredictionWarning(code=code, detail=detail)
-        for code, detail in findings(reading, classes, deviations, choices.standardize)
+        for code, detail in findings(checks, classes, deviations, form.standardize)
     ]
     found = Dataset(
-        dataset_id=dataset_id,
+        dataset_id=reading.dataset_id,
         created_at=time.time(),
-        name=name,
-        format=choices.format,
-        task=choices.task,
-        standardize=choices.standardize,
-        rows=reading.rows,
-        features=reading.features,
-        targets=reading.targets,
+        name=reading.name,
+        format=format_,
+        task=form.task,
+        standardize=form.standardize,
+        rows=checks.rows,
+        features=checks.features,
+        targets=checks.targets,
         classes=classes,
         upload_bytes=upload.stat().st_size,
         warnings=warnings,
@@ -150,13 +122,13 @@ def _read(
     return found
 
 
-def _columns(upload: Path, choices: Choices, limit: int) -> tuple[Source, list[int], list[int]]:
+def _columns(upload: Path, form: DatasetForm, limit: int) -> tuple[Source, list[int], list[int]]:
     """Open a file and decide which of its columns are features, and which are targets."""
     whole_array = None
-    wanted = list(choices.targets)
-    if choices.format == "npz" and len(wanted) == 1 and not _is_position(wanted[0]):
+    wanted = list(form.target)
+    if form.format == "npz" and len(wanted) == 1 and not _is_position(wanted[0]):
         whole_array, wanted = wanted[0], []
-    source = _opened(upload, choices, target_array=whole_array, limit=limit)
+    source = _opened(upload, form, target_array=whole_array, limit=limit)
     columns = source.columns
     named = _names(columns)
     of_array = list(source.own_targets)
@@ -165,7 +137,7 @@ def _columns(upload: Path, choices: Choices, limit: int) -> tuple[Source, list[i
     if not of_array and not wanted:
         raise BadFile("/target", "is needed: the name or the position of a column")
     targets = of_array or list(dict.fromkeys(_place(text, named, len(columns)) for text in wanted))
-    if choices.task == "classification" and len(targets) != 1:
+    if form.task == "classification" and len(targets) != 1:
         raise BadFile("/target", f"must be one column for a classification, got {len(targets)}")
     features = [place for place in range(len(columns)) if place not in set(targets)]
     if not features:
@@ -179,7 +151,7 @@ def _columns(upload: Path, choices: Choices, limit: int) -> tuple[Source, list[i
     for place in features:
         _check_kind(columns[place], "a feature", ("number",))
     for place in targets:
-        if choices.task == "regression":
+        if form.task == "regression":
             _check_kind(columns[place], "a regression target", ("number",))
         else:
             _check_kind(columns[place], "a class", ("number", "text"))
@@ -203,17 +175,17 @@ def _names(columns: Sequence[Column]) -> dict[str, int]:
     return named
 
 
-def _opened(path: Path, choices: Choices, *, target_array: str | None, limit: int) -> Source:
+def _opened(path: Path, form: DatasetForm, *, target_array: str | None, limit: int) -> Source:
     """Open a file, by the library for its format."""
-    if choices.format == "csv":
+    if form.format == "csv":
         return CsvFile(path)
-    if choices.format == "parquet":
+    if form.format == "parquet":
         return ParquetFile(path, limit=limit)
-    if choices.format == "arrow":
+    if form.format == "arrow":
         return ArrowFile(path)
-    if choices.format == "npy":
+    if form.format == "npy":
         return npy_file(path)
-    return npz_file(path, array=choices.array, target_array=target_array, limit=limit)
+    return npz_file(path, array=form.array, target_array=target_array, limit=limit)
 
 
 def _is_position(text: str) -> bool:
@@ -243,13 +215,13 @@ def _check_kind(column: Column, what: str, admissible: Sequence[str]) -> None:
         )
 
 
-def _check_rows(reading: RowChecks, codes: ClassLabels | None) -> None:
-    if reading.rows < FEWEST_ROWS:
-        raise BadFile("/file", f"has {reading.rows} rows, and at least {FEWEST_ROWS} are needed")
-    if reading.constant.all():
+def _check_rows(checks: RowChecks, codes: ClassLabels | None) -> None:
+    if checks.rows < FEWEST_ROWS:
+        raise BadFile("/file", f"has {checks.rows} rows, and at least {FEWEST_ROWS} are needed")
+    if checks.constant.all():
         raise BadFile("/file", "has features that are constant, all of them; at least one must vary")
-    if codes is None and reading.constant_targets.any():
-        name = reading.targets[int(np.argmax(reading.constant_targets))]
+    if codes is None and checks.constant_targets.any():
+        name = checks.targets[int(np.argmax(checks.constant_targets))]
         raise BadFile("/file", f"target {echo(name)} has one value in all rows; there is nothing to predict")
 
 

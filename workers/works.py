@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from api_schemas.base import Schema
+from api_schemas.dataset import Dataset, DatasetReading
 from api_schemas.optima import Optima, OptimumRequest
 from api_schemas.prediction import Prediction, PredictionRequest
 from api_schemas.requirement import Requirement, RequirementRequest
 from api_schemas.scaling import ScalingLaws, ScalingLawsRequest
 from api_schemas.spectra import Spectrum, SpectrumRequest
 from api_schemas.sweep import Sweep, SweepRequest
-from workers import building, optima, predictions, requirements, scaling, spectra, sweeps
+from workers import building, dataset_jobs, optima, predictions, requirements, scaling, spectra, sweeps
 from workers.queue import RESULT_TTL_SECONDS, TIME_LIMIT_SECONDS
 from workers.refusals import TooLarge
 
@@ -156,7 +157,17 @@ REQUIREMENT = Work(
     make_sure=requirements.check,
     way_out="search a narrower range, or use fewer modes",
 )
-WORKS = {work.kind: work for work in (PREDICTION, SPECTRUM, SWEEP, REQUIREMENT, SCALING_LAWS, OPTIMUM)}
+DATASET = Work(
+    kind="dataset",
+    schema=DatasetReading,
+    result=Dataset,
+    key_of=lambda reading: reading.dataset_id,
+    work_out=dataset_jobs.read_in,
+    make_sure=lambda _: None,  # what is wrong with a file shows when it is read
+    way_out="send fewer rows or columns",
+    reports=True,
+)
+WORKS = {work.kind: work for work in (PREDICTION, SPECTRUM, SWEEP, REQUIREMENT, SCALING_LAWS, OPTIMUM, DATASET)}
 """Every work by its kind."""
 
 
