@@ -24,10 +24,7 @@ class Job(Schema):
         "prediction", "validation", "sweep", "requirement", "optimum", "spectrum", "scaling_laws", "dataset"
     ] = described("What is being worked out.", unit="1", example="prediction")
     dataset_id: str | None = described(
-        "Of a job that reads a data set in: what it will be called.", unit="1", example=None, default=None
-    )
-    dataset_id: str | None = described(
-        "The data set that it is about, and is deleted with; null where it is about none.",
+        "The data set that it is about, and is deleted with; of a job that reads one in, what it will be called.",
         unit="1",
         example=None,
         default=None,

@@ -1,4 +1,4 @@
-"""Predictions on data sets over HTTP: a real service and worker; nothing of an answer is kept, and nothing stays of what is deleted."""
+"""Predictions on data sets over HTTP, by a real service and worker: no answer is kept, and nothing stays of what is deleted."""
 
 import concurrent.futures
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.datasets import BINARY, DIABETES, DIGITS, MISSING, keep_all
+from tests.datasets import BINARY, DIGITS, MISSING, keep_all
 from tests.running import RunningService, wait_until
 from tests.service.wire import assert_problem, finite
 from tests.workers.test_dataset_requests import LAPLACE, LINEAR, RBF, RELU, body

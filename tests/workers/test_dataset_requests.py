@@ -141,8 +141,8 @@ def test_fewer_rows_than_there_are_is_said(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_few_rows_and_unreliable_rows_are_said(stored: DataStore, tmp_path: Any) -> None:
-    from tests.datasets import diabetes, digits, keep  # noqa: PLC0415
     from tests.datasets import codes as coded  # noqa: PLC0415
+    from tests.datasets import diabetes, digits, keep  # noqa: PLC0415
     from workers.data_store import open_store  # noqa: PLC0415
 
     rows, targets = diabetes()
