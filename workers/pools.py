@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from math import inf
 from typing import Any, Literal
@@ -23,7 +23,8 @@ from api_schemas.features import KernelFeatures, LinearFeatures
 from api_schemas.prediction import PredictionRequest
 from api_schemas.regime import DatasetRegime
 from simulation.kernels import Kernel
-from theory.pools import Pool, pool_of_kernel, pool_of_rows
+from theory.covariance import InadmissibleProblem
+from theory.pools import Pool, pool_of_kernel, pool_of_rows, predict_pool
 from workers import data_store
 from workers.features import OF_ROWS, PoolFeatures
 from workers.finite_features import features_of
@@ -47,6 +48,13 @@ SECONDS_PER_CUBE, SECONDS_PER_ENTRY = 6e-10, 4e-8
 """Of a decomposition on one core, and of the evaluation of most kernels."""
 SECONDS_PER_DUAL = 4e-7
 """Of the evaluation of a network's kernel, per layer."""
+
+
+RANK_TOLERANCE = 1e-12
+"""Of the largest eigenvalue: smaller ones are rounding."""
+
+
+ERRORS = ("test_error", "low", "high", "train_error", "test_loss", "train_loss", "variance")
 
 
 class EstimateTakesLong(Exception):
@@ -124,12 +132,14 @@ class PoolSource:
     @property
     def n_used(self) -> int:
         """Rows that the estimate is made from."""
-        return int(self.pool.n_samples)
+        return self.pool.n_rows
 
     @property
     def rank(self) -> float:
-        """Features beside the constant, as far as the rows tell."""
-        return min(self.width, float(self.pool.rank))
+        """Directions beside the constant that can be fitted; infinite where the rows show no end of them."""
+        pool = self.pool
+        rank = np.count_nonzero(pool.eigenvalues > RANK_TOLERANCE * pool.eigenvalues[0])
+        return min(self.width, float(rank) if rank < pool.n_rows - pool.n_unpenalised else inf)
 
     def make_sure(self) -> None:
         """Have the estimate made.
@@ -162,6 +172,40 @@ def estimates_within(seconds: float) -> Iterator[None]:
         yield
     finally:
         _time_left.reset(token)
+
+
+def predict(source: PoolSource, n_samples: Any, penalty: Any, width: Any) -> dict[str, Any]:
+    """Predict on an estimate.
+
+    Args:
+        source: of the estimate.
+        n_samples: a number, or an array of shape ``(batch,)``; positive.
+        penalty: likewise.
+        width: of random features, likewise.
+
+    Returns:
+        What :class:`workers.answers.Answer` has under the same names.
+
+    Raises:
+        Refused: the data set is gone, or has no estimate with these features.
+        EstimateTakesLong: there is no time to make it.
+    """
+    pool = source.pool
+    # As elsewhere: nothing is left to learn from where the constant takes all samples, and no error is finite.
+    some = np.asarray(n_samples, float) > pool.n_unpenalised
+    found = predict_pool(pool, np.where(some, n_samples, pool.n_unpenalised + 1.0)[()], penalty, width=width)
+    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    if not np.all(some):
+        for name in ERRORS:
+            values[name] = np.where(some, values[name], inf)[()]
+        values["status"] = np.where(some, values["status"], "divergent")[()]
+    ridge = values["effective_ridge"]
+    return values | {
+        "ridge": ridge,
+        "target_ridge": ridge,
+        "interval_low": values["low"],
+        "interval_high": values["high"],
+    }
 
 
 def source_of(dataset_id: str, features: PoolFeatures, *, fit_intercept: bool) -> PoolSource:
@@ -333,10 +377,15 @@ def _estimated(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> P
         rows, targets = rows[chosen], targets[chosen]
         labels = None if labels is None else labels[chosen]
     options: dict[str, Any] = {"fit_intercept": fit_intercept, "labels": labels}
-    if isinstance(features, LinearFeatures):
-        return pool_of_rows(rows, np.asarray(targets), **options)
-    kernel = kernel_matrix(features_of(features), np.asarray(rows))
-    return pool_of_kernel(kernel, np.asarray(targets), overwrite=True, **options)
+    try:
+        with np.errstate(all="ignore"):
+            if isinstance(features, LinearFeatures):
+                return pool_of_rows(np.asarray(rows), np.asarray(targets), **options)
+            kernel = kernel_matrix(features_of(features), np.asarray(rows))
+            return pool_of_kernel(kernel, np.asarray(targets), overwrite=True, **options)
+    except (ValueError, ArithmeticError, InadmissibleProblem) as error:
+        # A kernel that overflows on these rows, or is the same for all of them.
+        raise Refused("/model/features", f"have no estimate on these rows: {error}; choose another scale") from None
 
 
 def kernel_matrix(kernel: Kernel, rows: Array) -> Array:
