@@ -117,7 +117,7 @@ class DataStore:
         except (ValueError, EOFError, OSError, zipfile.BadZipFile):  # damaged: it is estimated again
             path.unlink(missing_ok=True)
             return None
-        from theory.pools import Pool  # type: ignore[import-not-found] # noqa: PLC0415 - about to come
+        from theory.pools import Pool  # noqa: PLC0415 - it knows of no store
 
         return Pool.of_arrays(found)
 

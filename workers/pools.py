@@ -20,13 +20,12 @@ import structlog
 
 import theory
 from api_schemas.features import KernelFeatures, LinearFeatures
-from api_schemas.prediction import PredictionRequest
-from api_schemas.regime import DatasetRegime
+from simulation.infinite_width import SERIES_OF
 from simulation.kernels import Kernel
 from theory.covariance import InadmissibleProblem
 from theory.pools import Pool, pool_of_kernel, pool_of_rows, predict_pool
 from workers import data_store
-from workers.features import OF_ROWS, PoolFeatures
+from workers.features import PoolFeatures
 from workers.finite_features import features_of
 from workers.refusals import DatasetNotReady, Refused, UnknownDataset
 
@@ -44,12 +43,12 @@ MOST_KEPT = 32
 BLOCK = 256
 """Rows of a kernel that are evaluated together."""
 SUBSAMPLE_SEED = 0
-SECONDS_PER_CUBE, SECONDS_PER_ENTRY = 6e-10, 4e-8
-"""Of a decomposition on one core, and of the evaluation of most kernels."""
-SECONDS_PER_DUAL = 4e-7
-"""Of the evaluation of a network's kernel, per layer."""
-
-
+SECONDS_PER_ROW, SECONDS_PER_SQUARE, SECONDS_PER_CUBE, SECONDS_PER_PRODUCT = 1.7e-4, 7.5e-7, 2.2e-10, 7e-10
+"""Of an estimate on one core: tables of leverages, a hundred ridges, a decomposition, and what is projected on it."""
+SECONDS_PER_CLASS = 0.12
+"""Of rates of misclassification by Gaussian numbers, which more than two classes take."""
+SECONDS_PER_ENTRY, SECONDS_PER_DUAL, SECONDS_PER_SERIES = 2e-8, 6e-8, 6e-7
+"""Of the evaluation of a kernel; of a network's, per layer, where averages are closed forms and where they are series."""
 RANK_TOLERANCE = 1e-12
 """Of the largest eigenvalue: smaller ones are rounding."""
 
@@ -225,20 +224,6 @@ def source_of(dataset_id: str, features: PoolFeatures, *, fit_intercept: bool) -
     )
 
 
-def is_at_hand(request: PredictionRequest) -> bool:
-    """Whether the estimate for a request on a data set is in the memory of this process."""
-    features: Any = request.model.features
-    form = OF_ROWS.get(features.kind)
-    if form is None or not isinstance(request.regime, DatasetRegime):
-        return False
-    try:
-        infinite = form(features).infinite
-    except Refused:
-        return False
-    name = pool_name(infinite, fit_intercept=request.model.fit_intercept)
-    return (request.regime.dataset_id, name) in _kept
-
-
 def described(dataset_id: str) -> Described:
     """Return what there is to know of a data set before its rows are read.
 
@@ -350,12 +335,14 @@ def seconds_to_estimate(dataset_id: str, features: Infinite) -> float:
     """
     found = described(dataset_id)
     used = min(found.n_rows, _most_rows(features, found.n_features))
-    if isinstance(features, LinearFeatures):
-        side = min(used, found.n_features)
-        return SECONDS_PER_CUBE * (side**3 + 0.2 * side**2 * max(used, found.n_features))
-    layers = len(getattr(features.kernel, "layers", ()))
-    entry = layers * SECONDS_PER_DUAL or SECONDS_PER_ENTRY
-    return SECONDS_PER_CUBE * used**3 + entry * used**2
+    seconds = SECONDS_PER_ROW * used + (SECONDS_PER_CLASS * found.n_targets if found.n_targets > 1 else 0.0)
+    if isinstance(features, LinearFeatures) and found.n_features < used:
+        side = found.n_features
+        return seconds + SECONDS_PER_PRODUCT * used * side**2 + SECONDS_PER_CUBE * side**3
+    layers = [] if isinstance(features, LinearFeatures) else getattr(features.kernel, "layers", [])
+    kinds = [getattr(layer.activation, "kind", layer.activation) for layer in layers]
+    entry = sum(SECONDS_PER_SERIES if kind in SERIES_OF else SECONDS_PER_DUAL for kind in kinds) or SECONDS_PER_ENTRY
+    return seconds + (SECONDS_PER_SQUARE + entry) * used**2 + SECONDS_PER_CUBE * used**3
 
 
 def _most_rows(features: Infinite, n_features: int) -> int:
