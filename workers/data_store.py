@@ -190,6 +190,8 @@ class DataStore:
 
     def new_upload(self) -> Path:
         """Return a folder of its own for a file that is being sent."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.clear_abandoned()
         folder = self.folder / UPLOADS / f".{uuid4().hex}"
         folder.mkdir(parents=True)
         return folder

@@ -5,15 +5,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import structlog
-
 from api_schemas.dataset import Dataset, DatasetReading
 from workers import data_store
 from workers.data_store import DataStore
 from workers.reading import read
 from workers.refusals import Refused
-
-log = structlog.get_logger("foretell.datasets")
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 READ, HALF_ESTIMATED = 0.3, 0.65
@@ -50,7 +46,6 @@ def read_in(reading: DatasetReading, *, key: str, progress: Callable[[float], ob
             return described(store, store.dataset(key), progress)
         with store.making(key) as folder:
             found = read(store.upload_folder(key) / data_store.UPLOAD, reading, folder)
-        log.info("dataset_read", dataset=key, rows=found.rows, features=len(found.features))
         found = described(store, found, progress)
     except data_store.UnknownDataset:
         raise Refused(
