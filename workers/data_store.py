@@ -16,11 +16,12 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
+from theory.pools import Pool
 
 from api_schemas.dataset import Dataset
 
@@ -100,7 +101,7 @@ class DataStore:
             raise self._missing(dataset_id) from None
         return Rows(rows, targets, labels)
 
-    def pool(self, dataset_id: str, name: str) -> Any:
+    def pool(self, dataset_id: str, name: str) -> Pool | None:
         """Return an estimate that was kept, None if there is none of that name.
 
         Raises:
@@ -117,11 +118,9 @@ class DataStore:
         except (ValueError, EOFError, OSError, zipfile.BadZipFile):  # damaged: it is estimated again
             path.unlink(missing_ok=True)
             return None
-        from theory.pools import Pool  # type: ignore[import-not-found] # noqa: PLC0415 - about to come
-
         return Pool.of_arrays(found)
 
-    def keep_pool(self, dataset_id: str, name: str, pool: Any) -> None:
+    def keep_pool(self, dataset_id: str, name: str, pool: Pool) -> None:
         """Keep an estimate.
 
         Raises:
