@@ -109,16 +109,16 @@ class DataStore:
         """
         path = self._pool_path(dataset_id, name)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                found = {key: arrays[key] for key in arrays.files}
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                found = Pool.of_arrays({key: arrays[key] for key in arrays.files})
             os.utime(path)
         except FileNotFoundError:
             self._folder(dataset_id)
             return None
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile):  # damaged: it is estimated again
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):  # damaged: it is estimated again
             path.unlink(missing_ok=True)
             return None
-        return Pool.of_arrays(found)
+        return found
 
     def keep_pool(self, dataset_id: str, name: str, pool: Pool) -> None:
         """Keep an estimate.
