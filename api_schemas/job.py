@@ -24,7 +24,10 @@ class Job(Schema):
         "prediction", "validation", "sweep", "requirement", "optimum", "spectrum", "scaling_laws", "dataset"
     ] = described("What is being worked out.", unit="1", example="prediction")
     dataset_id: str | None = described(
-        "Of a job that reads a data set in: what it will be called.", unit="1", example=None, default=None
+        "The data set that it is about, and is deleted with; of a job that reads one in, what it will be called.",
+        unit="1",
+        example=None,
+        default=None,
     )
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"] = described(
         "Where the job stands.", unit="1", example="queued"

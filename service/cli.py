@@ -23,6 +23,7 @@ from api_schemas.prediction import Prediction, PredictionRequest
 from api_schemas.spectra import Spectrum
 from api_schemas.validation import MOST_REPLICATES, ValidationRequest
 from service import tables
+from service.curve_command import curve
 from service.data_command import data_app
 from service.problems import ProblemException
 from service.settings import Settings, UnsafeConfiguration
@@ -41,6 +42,7 @@ keys_app = typer.Typer(name="keys", help="Create, list and revoke API keys.", no
 app.add_typer(keys_app)
 app.command()(sweep)
 app.add_typer(data_app)
+data_app.command()(curve)
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder for the embedded Valkey and the API keys.", show_default=".foretell")
@@ -128,6 +130,7 @@ def worker(
             f"no queue to work on: no 'foretell serve' runs on {settings.data_dir}; start one, or give --redis-url",
             code=UNUSABLE,
         )
+    open_stores(settings, for_children=not supervised)
     if supervised:
         from workers.worker import work
 
@@ -213,6 +216,7 @@ def validate(
 
     with _problems(as_json=as_json):
         request, within = _validation_request(_read(file), replicates=replicates, seed=seed)
+        open_stores(_settings())
         with refusals():
             try:
                 chunks.check(request)
@@ -301,6 +305,7 @@ def _answer(file: str, computation: Any, *, as_json: bool) -> bytes:
     body = _read(file)
     with _problems(as_json=as_json):
         request = parse(body, computation.schema)
+        open_stores(_settings())
         return solve(computation, request, computation.key_of(request))
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from api_schemas.base import Schema
 from api_schemas.prediction import PredictionRequest
+from api_schemas.regime import DatasetRegime
 from service import metrics
 from service.forms import DENSITY_FORMS, SWEEP_FORMS, Form
 from service.problems import refused
 from workers import works
+from workers.pools import is_at_hand
 from workers.refusals import Refused
 from workers.registry import NUMBERS
 from workers.works import Work
@@ -83,8 +85,16 @@ def refusals() -> Iterator[None]:
 
 
 def is_quick(request: PredictionRequest) -> bool:
-    """Whether one solve of a fixed point for labels that are numbers is all there is to do."""
-    return request.model.learner.kind == "ridge" and request.regime.kind in NUMBERS
+    """Whether one solve of a fixed point for labels that are numbers, or a look at an estimate, is all there is to do."""
+    if request.model.learner.kind != "ridge":
+        return False
+    return request.regime.kind in NUMBERS or (request.regime.kind == "dataset" and is_at_hand(request))
+
+
+def may_be_kept(request: Any) -> bool:
+    """Whether an answer may be found again: not where it is about a data set, which leaves nothing behind when deleted."""
+    regime = getattr(getattr(request, "request", request), "regime", None)
+    return not isinstance(regime, DatasetRegime)
 
 
 PREDICTIONS = Computation(
@@ -94,6 +104,7 @@ PREDICTIONS = Computation(
     # Larger bodies may spell out more than some 10^4 modes.
     inline_bytes=32 * 1024,
     quick=is_quick,
+    cacheable=may_be_kept,
 )
 SPECTRA = Computation(
     path="/v1/spectra",
@@ -104,15 +115,18 @@ SPECTRA = Computation(
     headers=((b"vary", b"Accept"),),
 )
 SCALING_LAWS = Computation(path="/v1/scaling-laws", work=works.SCALING_LAWS, counter=metrics.SCALING_LAWS)
-OPTIMA = Computation(path="/v1/optima", work=works.OPTIMUM, counter=metrics.OPTIMA)
+OPTIMA = Computation(path="/v1/optima", work=works.OPTIMUM, counter=metrics.OPTIMA, cacheable=may_be_kept)
 SWEEPS = Computation(
     path="/v1/sweeps",
     work=works.SWEEP,
     counter=metrics.SWEEPS,
+    cacheable=may_be_kept,
     forms=SWEEP_FORMS,
     headers=((b"vary", b"Accept"),),
 )
-REQUIREMENTS = Computation(path="/v1/requirements", work=works.REQUIREMENT, counter=metrics.REQUIREMENTS)
+REQUIREMENTS = Computation(
+    path="/v1/requirements", work=works.REQUIREMENT, counter=metrics.REQUIREMENTS, cacheable=may_be_kept
+)
 COMPUTATIONS = {
     computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS, REQUIREMENTS, SCALING_LAWS, OPTIMA)
 }

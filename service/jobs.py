@@ -342,7 +342,7 @@ def _answered(work: Work, job: QueuedJob) -> Job:
     return Job(
         id=job.id,
         kind=kind,
-        dataset_id=work.key_of_job(job.id) if work is DATASET else None,
+        dataset_id=work.key_of_job(job.id) if work is DATASET else answered_jobs.dataset_of(job),
         status=status,
         progress=progress,
         result=result,

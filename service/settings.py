@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds of work, as estimated, up to which a sweep is answered at once; others are jobs.",
     )
+    pool_memory: int = Field(
+        512 * 2**20,
+        ge=2**20,
+        description="Bytes that an estimate on a data set may take; kernels of more rows use a random subsample of them.",
+    )
     threads: int = Field(2, ge=1, le=64, description="Threads for requests too large for the event loop, per process.")
 
     memory_cache_bytes: int = Field(128 * 2**20, ge=0, description="Answers kept in each process, in bytes.")

@@ -1,6 +1,7 @@
 """Work as jobs: queued once under the key of its answer, executed by any worker, ended with an answer or a refusal."""
 
 import json
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from workers.works import WORKS, Work, work_of_job
 
 REPORT_SECONDS = 0.5
 """Between reports of progress."""
+DATASET = re.compile(r'"dataset_id":"([0-9a-f]{64})"')
+"""In a canonical request, where no other field has that name."""
 OUTLIVES_SECONDS = 60
 """So much longer than its job a result that lies beside it is kept: a job that succeeded has one."""
 
@@ -104,6 +107,12 @@ def run(kind: str, canonical_request: str, key: str) -> str:
     connection: Any = job.connection
     connection.set(result_key(work, key), zlib.compress(body, 1), ex=work.ttl_seconds + OUTLIVES_SECONDS)
     return json.dumps({})
+
+
+def dataset_of(job: Job) -> str | None:
+    """Return the data set that a job is about, None where it is about none."""
+    found = DATASET.search(job.args[1])
+    return None if found is None else found[1]
 
 
 def outcome_of(job: Job) -> Outcome:

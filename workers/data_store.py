@@ -16,14 +16,14 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-from theory.pools import Pool
 
 from api_schemas.dataset import Dataset
+from theory.pools import Pool
 
 MOST_POOLS = 200
 """Estimates kept of a data set; the one that was used least recently makes room for another."""
@@ -129,9 +129,10 @@ class DataStore:
         """
         path = self._pool_path(dataset_id, name)
         unfinished = path.with_name(f".{uuid4().hex}")
+        arrays: dict[str, Any] = pool.arrays()
         try:
             with unfinished.open("xb") as file:
-                np.savez(file, **pool.arrays())
+                np.savez(file, **arrays)
             unfinished.replace(path)
         except FileNotFoundError:
             raise self._missing(dataset_id) from None

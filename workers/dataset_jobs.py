@@ -6,10 +6,10 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from theory.pools import Pool
 
 from api_schemas.dataset import Dataset, DatasetEstimate, DatasetReading
 from api_schemas.features import LinearFeatures
+from theory.pools import Pool
 from workers import data_store
 from workers.data_store import DataStore
 from workers.pools import pool_of

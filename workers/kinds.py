@@ -33,6 +33,7 @@ class FeatureMap(Kind):
         modes: of regimes that are mode tables; takes the schema and the table.
         sphere: takes the schema and the regime's fields, by name.
         network: of labels that a network makes, for features that are trained; they are built with their learner.
+        dataset: of stored rows; takes the schema, returns the features of infinite width whose kernel is estimated.
         nonlinear: whether the inputs pass through a nonlinearity, whose equivalent needs inputs of many directions.
     """
 
@@ -40,6 +41,7 @@ class FeatureMap(Kind):
     modes: Callable[..., Any] | None = None
     sphere: Callable[..., Any] | None = None
     network: Callable[..., Any] | None = None
+    dataset: Callable[..., Any] | None = None
     nonlinear: bool = True
 
 
@@ -49,11 +51,11 @@ class RegimeKind(Kind):
 
     Attributes:
         stage: the attribute of :class:`FeatureMap` that takes it.
-        metric: what ``test_error`` measures in it.
+        metric: what ``test_error`` measures in it; None where that is up to the data.
     """
 
     stage: str
-    metric: Literal["squared_error", "misclassification"] = "squared_error"
+    metric: Literal["squared_error", "misclassification"] | None = "squared_error"
 
 
 @dataclass(frozen=True, kw_only=True)

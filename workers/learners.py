@@ -14,6 +14,7 @@ from theory.classification.separability import separability
 from theory.equivalents.point import phase_of
 from theory.learners.sgd import predict_sgd
 from theory.namespace import single
+from theory.pools import predict_pool
 from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
 from workers.answers import Answer, Built, Classes
 from workers.refusals import Unsupported
@@ -29,6 +30,20 @@ def ridge(request: PredictionRequest, built: Built) -> Answer:
     learner: Any = request.model.learner
     found = theory.predict_ridge(_equivalent(built), request.regime.n_samples, learner.penalty)
     return Answer.of(found, ridge=found.outer_ridge, target_ridge=found.effective_ridge)
+
+
+def ridge_of_pool(request: PredictionRequest, built: Built) -> Answer:
+    """Ridge regression on rows, on the codes of classes as on numbers."""
+    learner: Any = request.model.learner
+    assert built.pool is not None
+    found = predict_pool(built.pool.pool, request.regime.n_samples, learner.penalty, width=built.pool.width)
+    return Answer.of(
+        found,
+        ridge=found.effective_ridge,
+        target_ridge=found.effective_ridge,
+        interval_low=found.low,
+        interval_high=found.high,
+    )
 
 
 def gradient_flow(request: PredictionRequest, built: Built) -> Answer:

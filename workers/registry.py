@@ -29,6 +29,7 @@ from workers.publications import (
     GHORBANI,
     GOLDT_NETWORKS,
     HASTIE,
+    JACOT_KARE,
     KAC,
     LIAO_COUILLET_DYNAMICS,
     LIAO_FOURIER,
@@ -40,11 +41,13 @@ from workers.publications import (
     MIGNACCO,
     MONTANARI,
     PAQUETTE,
+    PATIL_DU,
     PICCOLO,
     SAAD_SOLLA,
     SCHROEDER,
     SIMON,
     SIMON_WIDTH,
+    WEI_HU_STEINHARDT,
     XIAO,
     ZOLLANVARI,
 )
@@ -95,12 +98,14 @@ FEATURES = {
         schema=feature_schemas.LinearFeatures,
         inputs=features.linear,
         modes=features.linear_of_modes,
+        dataset=features.OF_ROWS["linear"],
         nonlinear=False,
         sources=(HASTIE,),
     ),
     "random_features": FeatureMap(
         schema=feature_schemas.RandomFeatures,
         inputs=features.random_features,
+        dataset=features.OF_ROWS["random_features"],
         sources=(MEI_MONTANARI, SCHROEDER, PICCOLO, FAN_WANG),
     ),
     "random_fourier": FeatureMap(
@@ -110,6 +115,7 @@ FEATURES = {
         schema=feature_schemas.RandomProjection,
         inputs=features.random_projection,
         modes=features.projection_of_modes,
+        dataset=features.OF_ROWS["random_projection"],
         nonlinear=False,
         sources=(SIMON_WIDTH, ATANASOV),
     ),
@@ -117,6 +123,7 @@ FEATURES = {
         schema=feature_schemas.KernelFeatures,
         inputs=features.kernel,
         sphere=features.kernel_on_sphere,
+        dataset=features.OF_ROWS["kernel"],
         sources=(EL_KAROUI, BORDELON, SIMON),
     ),
     "two_layer": FeatureMap(schema=feature_schemas.TwoLayerFeatures, network=features.trained),
@@ -125,7 +132,11 @@ FEATURES = {
 LEARNERS = {
     "ridge": LearnerKind(
         schema=learner.RidgeLearner,
-        answers={**dict.fromkeys(NUMBERS, learners.ridge), **dict.fromkeys(CLASSES, learners.ridge_of_classes)},
+        answers={
+            **dict.fromkeys(NUMBERS, learners.ridge),
+            **dict.fromkeys(CLASSES, learners.ridge_of_classes),
+            "dataset": learners.ridge_of_pool,
+        },
         sources=(HASTIE, DOBRIBAN_WAGER, LIAO_MAHONEY),
     ),
     "gradient_flow": LearnerKind(
@@ -174,6 +185,12 @@ REGIMES = {
     ),
     "teacher_network": RegimeKind(
         schema=regime.TeacherNetworkRegime, stage="network", sources=(SAAD_SOLLA, GOLDT_NETWORKS)
+    ),
+    "dataset": RegimeKind(
+        schema=regime.DatasetRegime,
+        stage="dataset",
+        metric=None,
+        sources=(JACOT_KARE, WEI_HU_STEINHARDT, PATIL_DU, SIMON_WIDTH),
     ),
 }
 

@@ -152,6 +152,12 @@ def seconds_of(request: SweepRequest) -> float:
         return 0.0
     paths = [axis.place.path for axis in grid.axes]
     together, free = solved_together(request.request, varied=paths), not_built(request.request)
+    if request.request.regime.kind == "dataset":
+        n_built = math.prod(axis.values.size for axis in grid.axes if axis.place.path not in free | together)
+        source = build(request.request).pool
+        assert source is not None
+        estimates = 0.0 if n_built == 1 and source.is_there else n_built * source.seconds
+        return estimates + grid.size * SECONDS_PER_POINT
     if request.request.model.learner.kind == "ridge" and together:
         started = time.perf_counter()
         built = build(grid.request_at(grid.size // 2))

@@ -7,6 +7,7 @@ import pytest
 
 from api_schemas.prediction import PredictionRequest
 from simulation.devices import HOST
+from tests.datasets import DIABETES
 from tests.simulation.finite_size import case, kernel, layer, network
 from workers.finite import finite_problem
 from workers.registry import COMBINATIONS
@@ -36,10 +37,12 @@ REGIMES = {
     "mixture": {"kind": "mixture", **INPUTS},
     "teacher_classification": {"kind": "teacher_classification", **INPUTS, "link": "sign"},
     "teacher_network": {"kind": "teacher_network", **INPUTS, "hidden_units": 2},
+    "dataset": {"kind": "dataset", "dataset_id": DIABETES, "n_samples": 20},
 }
 WITHOUT_INTERCEPT = ("sgd",)
 
 
+@pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=lambda combination: "-".join(combination.values()))
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_what_goes_together_can_be_simulated(combination: dict[str, Any], fit_intercept: bool) -> None:

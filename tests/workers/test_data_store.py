@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from theory.pools import pool_of_rows
 
 from api_schemas.dataset import DatasetForm, DatasetReading
 from tests.workers.files import csv_of
+from theory.pools import pool_of_rows
 from workers import data_store
 from workers.data_store import ABANDONED_SECONDS, DELETED, MAKING, UPLOAD, UPLOADS, DataStore, NotReady, UnknownDataset
 from workers.reading import read

@@ -1,0 +1,391 @@
+"""From a stored data set and features to the estimate that predictions on it rest on: made once, kept, and found again.
+
+An estimate takes a decomposition of the rows' kernel, seconds or minutes; what is made of it takes microseconds. It is looked
+for in this process, then in the store, and made otherwise: by one thread, on which all others that need it wait.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from hashlib import sha256
+from math import inf
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+import theory
+from api_schemas.features import KernelFeatures, LinearFeatures
+from api_schemas.prediction import PredictionRequest
+from api_schemas.regime import DatasetRegime
+from simulation.kernels import Kernel
+from theory.pools import Pool, pool_of_kernel, pool_of_rows
+from workers import data_store
+from workers.features import OF_ROWS, PoolFeatures
+from workers.finite_features import features_of
+from workers.refusals import DatasetNotReady, Refused, UnknownDataset
+
+log = structlog.get_logger("foretell.worker")
+
+Array = npt.NDArray[np.float64]
+Infinite = LinearFeatures | KernelFeatures
+
+MEMORY = 512 * 2**20
+"""Bytes that the kernel matrix of an estimate may take with what its decomposition needs; a setting of the service."""
+COPIES = 1.5
+"""What a decomposition takes, in units of the matrix."""
+MOST_KEPT = 32
+"""Estimates in the memory of a process."""
+BLOCK = 256
+"""Rows of a kernel that are evaluated together."""
+SUBSAMPLE_SEED = 0
+SECONDS_PER_CUBE, SECONDS_PER_ENTRY = 6e-10, 4e-8
+"""Of a decomposition on one core, and of the evaluation of most kernels."""
+SECONDS_PER_DUAL = 4e-7
+"""Of the evaluation of a network's kernel, per layer."""
+
+
+class EstimateTakesLong(Exception):
+    """An estimate is not there yet, and would take longer than there is time for here.
+
+    Attributes:
+        seconds: that it is expected to take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the estimate is not there yet and is expected to take {seconds:.0f} s")
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What there is to know of a data set before its rows are read.
+
+    Attributes:
+        n_rows, n_features, n_targets: their numbers; of more than two classes there is a target each.
+        classes: whether labels are classes.
+        stamp: of the description that this was read from.
+    """
+
+    n_rows: int
+    n_features: int
+    n_targets: int
+    classes: bool
+    stamp: tuple[str, int, int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSource:
+    """Rows and features, of which the estimate is made when it is first needed.
+
+    Attributes:
+        dataset_id: of the rows.
+        n_rows: how many there are.
+        metric: what a test error on them measures.
+        features: see there.
+        fit_intercept: whether an unpenalised constant is fitted.
+    """
+
+    dataset_id: str
+    n_rows: int
+    metric: Literal["squared_error", "misclassification"]
+    features: PoolFeatures
+    fit_intercept: bool
+
+    @property
+    def pool(self) -> Pool:
+        """The estimate.
+
+        Raises:
+            EstimateTakesLong: it is not there, and there is no time to make it.
+        """
+        return pool_of(self.dataset_id, self.features.infinite, fit_intercept=self.fit_intercept)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the estimate is in the memory of this process, or in the store."""
+        name = pool_name(self.features.infinite, fit_intercept=self.fit_intercept)
+        return (self.dataset_id, name) in _kept or name in data_store.store().pool_names(self.dataset_id)
+
+    @property
+    def seconds(self) -> float:
+        """How long the estimate is expected to take."""
+        return seconds_to_estimate(self.dataset_id, self.features.infinite)
+
+    @property
+    def width(self) -> float:
+        """Features that are drawn."""
+        return self.features.width
+
+    @property
+    def n_used(self) -> int:
+        """Rows that the estimate is made from."""
+        return int(self.pool.n_samples)
+
+    @property
+    def rank(self) -> float:
+        """Features beside the constant, as far as the rows tell."""
+        return min(self.width, float(self.pool.rank))
+
+    def make_sure(self) -> None:
+        """Have the estimate made.
+
+        Raises:
+            EstimateTakesLong: there is no time to make it.
+        """
+        pool_of(self.dataset_id, self.features.infinite, fit_intercept=self.fit_intercept)
+
+
+_kept: OrderedDict[tuple[str, str], Pool] = OrderedDict()
+_descriptions: dict[str, Described] = {}
+_locks: dict[tuple[str, str], threading.Lock] = {}
+_guard = threading.Lock()
+_memory = MEMORY
+_time_left: ContextVar[list[float]] = ContextVar("time left for estimates")
+
+
+def set_memory(n_bytes: int) -> None:
+    """Set how many bytes an estimate may take in this process."""
+    global _memory  # noqa: PLW0603 - a setting of the process, as the store is
+    _memory = n_bytes
+
+
+@contextmanager
+def estimates_within(seconds: float) -> Iterator[None]:
+    """Have estimates that are expected to take longer, all of them together, refused inside: :class:`EstimateTakesLong`."""
+    token = _time_left.set([seconds])
+    try:
+        yield
+    finally:
+        _time_left.reset(token)
+
+
+def source_of(dataset_id: str, features: PoolFeatures, *, fit_intercept: bool) -> PoolSource:
+    """Return rows and features; nothing is estimated yet.
+
+    Raises:
+        UnknownDataset: there is no such data set, or not any more.
+        DatasetNotReady: it is being read in.
+    """
+    found = described(dataset_id)
+    return PoolSource(
+        dataset_id=dataset_id,
+        n_rows=found.n_rows,
+        metric="misclassification" if found.classes else "squared_error",
+        features=features,
+        fit_intercept=fit_intercept,
+    )
+
+
+def is_at_hand(request: PredictionRequest) -> bool:
+    """Whether the estimate for a request on a data set is in the memory of this process."""
+    features: Any = request.model.features
+    form = OF_ROWS.get(features.kind)
+    if form is None or not isinstance(request.regime, DatasetRegime):
+        return False
+    try:
+        infinite = form(features).infinite
+    except Refused:
+        return False
+    name = pool_name(infinite, fit_intercept=request.model.fit_intercept)
+    return (request.regime.dataset_id, name) in _kept
+
+
+def described(dataset_id: str) -> Described:
+    """Return what there is to know of a data set before its rows are read.
+
+    Raises:
+        UnknownDataset: there is no such data set, or not any more.
+        DatasetNotReady: it is being read in.
+    """
+    with _refused_if_gone(dataset_id):
+        store = data_store.store()
+        try:
+            status = (store.folder / dataset_id / "dataset.json").stat()
+            stamp = (str(store.folder), status.st_ino, status.st_mtime_ns)
+        except FileNotFoundError:
+            stamp = None
+        stored = _descriptions.get(dataset_id)
+        if stamp is None or stored is None or stored.stamp != stamp:
+            found = store.dataset(dataset_id)
+            stored = _descriptions[dataset_id] = Described(
+                n_rows=found.rows,
+                n_features=len(found.features),
+                n_targets=len(found.classes) if found.classes and len(found.classes) > 2 else len(found.targets),
+                classes=found.task == "classification",
+                stamp=stamp,
+            )
+        return stored
+
+
+@contextmanager
+def _refused_if_gone(dataset_id: str) -> Iterator[None]:
+    """Refuse a request on a data set that is not there, whenever that is noticed."""
+    try:
+        yield
+    except (data_store.UnknownDataset, data_store.NoStore):
+        _forget(dataset_id)
+        raise UnknownDataset(
+            "/regime/dataset_id",
+            f"there is no data set {dataset_id}, or not any more; POST /v1/datasets stores one and says its id",
+        ) from None
+    except data_store.NotReady:
+        raise DatasetNotReady(
+            "/regime/dataset_id",
+            f"the data set {dataset_id} is being read in; ask again when its job has succeeded",
+        ) from None
+
+
+def rows_of(dataset_id: str) -> data_store.Rows:
+    """Return the rows of a data set, mapped into memory.
+
+    Raises:
+        UnknownDataset: there is no such data set, or not any more.
+        DatasetNotReady: it is being read in.
+    """
+    with _refused_if_gone(dataset_id):
+        return data_store.store().rows(dataset_id)
+
+
+def pool_of(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool:
+    """Return the estimate of a data set and features: that of this process, that of the store, or a new one.
+
+    Args:
+        dataset_id: of a stored data set.
+        features: linear, or of a kernel.
+        fit_intercept: whether an unpenalised constant is fitted.
+
+    Raises:
+        UnknownDataset: there is no such data set, or not any more.
+        DatasetNotReady: it is being read in.
+        EstimateTakesLong: the estimate is not there, and :func:`estimates_within` leaves no time to make it.
+    """
+    key = (dataset_id, pool_name(features, fit_intercept=fit_intercept))
+    with _guard:
+        found = _kept.get(key)
+        if found is not None:
+            _kept.move_to_end(key)
+            return found
+        lock = _locks.setdefault(key, threading.Lock())
+    try:
+        with lock, _refused_if_gone(dataset_id):
+            found = _kept.get(key) or data_store.store().pool(*key)
+            if found is None:
+                _take_time(seconds_to_estimate(dataset_id, features))
+                found = _estimated(dataset_id, features, fit_intercept=fit_intercept)
+                _keep_in_store(key, found)
+    finally:
+        with _guard:
+            _locks.pop(key, None)
+    with _guard:
+        _kept[key] = found
+        _kept.move_to_end(key)
+        while len(_kept) > MOST_KEPT:
+            _kept.popitem(last=False)
+    return found
+
+
+def pool_name(features: Infinite, *, fit_intercept: bool) -> str:
+    """Return what the store calls an estimate: by its features, the intercept and how it is made."""
+    kind = features.kernel.kind if isinstance(features, KernelFeatures) else features.kind
+    told = f"{theory.SOLVER_VERSION}\n{_memory}\n{features.model_dump_json()}"
+    intercept = "-intercept" if fit_intercept else ""
+    return f"{kind}{intercept}-{sha256(told.encode()).hexdigest()[:16]}"
+
+
+def seconds_to_estimate(dataset_id: str, features: Infinite) -> float:
+    """Return how long an estimate is expected to take on one core.
+
+    Raises:
+        UnknownDataset: there is no such data set.
+        DatasetNotReady: it is being read in.
+    """
+    found = described(dataset_id)
+    used = min(found.n_rows, _most_rows(features, found.n_features))
+    if isinstance(features, LinearFeatures):
+        side = min(used, found.n_features)
+        return SECONDS_PER_CUBE * (side**3 + 0.2 * side**2 * max(used, found.n_features))
+    layers = len(getattr(features.kernel, "layers", ()))
+    entry = layers * SECONDS_PER_DUAL or SECONDS_PER_ENTRY
+    return SECONDS_PER_CUBE * used**3 + entry * used**2
+
+
+def _most_rows(features: Infinite, n_features: int) -> int:
+    """Return how many rows the memory allows."""
+    side = int((_memory / (8.0 * COPIES)) ** 0.5)
+    # Of linear features the smaller of the two Gram matrices is decomposed.
+    return max(int(_memory / (8.0 * COPIES * n_features)), side) if _is_narrow(features, n_features, side) else side
+
+
+def _is_narrow(features: Infinite, n_features: int, side: int) -> bool:
+    return isinstance(features, LinearFeatures) and n_features <= side
+
+
+def _estimated(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool:
+    rows, targets, labels = rows_of(dataset_id)
+    most = _most_rows(features, rows.shape[1])
+    if rows.shape[0] > most:
+        chosen = np.sort(np.random.default_rng(SUBSAMPLE_SEED).permutation(rows.shape[0])[:most])
+        rows, targets = rows[chosen], targets[chosen]
+        labels = None if labels is None else labels[chosen]
+    options: dict[str, Any] = {"fit_intercept": fit_intercept, "labels": labels}
+    if isinstance(features, LinearFeatures):
+        return pool_of_rows(rows, np.asarray(targets), **options)
+    kernel = kernel_matrix(features_of(features), np.asarray(rows))
+    return pool_of_kernel(kernel, np.asarray(targets), overwrite=True, **options)
+
+
+def kernel_matrix(kernel: Kernel, rows: Array) -> Array:
+    """Evaluate a kernel at every pair of rows, block by block: beside the matrix itself little memory is needed.
+
+    Args:
+        kernel: of :mod:`simulation.kernels` or :mod:`simulation.infinite_width`.
+        rows: shape ``(N, d)``.
+
+    Returns:
+        Shape ``(N, N)``, symmetric.
+    """
+    n_rows = rows.shape[0]
+    matrix = np.empty((n_rows, n_rows))
+    for start in range(0, n_rows, BLOCK):
+        piece = slice(start, min(start + BLOCK, n_rows))
+        if start:
+            before = kernel.matrix(rows[piece], rows[:start])
+            matrix[piece, :start], matrix[:start, piece] = before, before.T
+        # Of equal rows exactly: the root of a distance would make much of its rounding.
+        matrix[piece, piece] = kernel.matrix(rows[piece])
+    return matrix
+
+
+def _keep_in_store(key: tuple[str, str], pool: Pool) -> None:
+    try:
+        data_store.store().keep_pool(*key, pool)
+    except OSError as error:
+        # It is used all the same, and made again when it is no longer in memory.
+        log.warning("estimate_not_kept", dataset=key[0], name=key[1], error=str(error))
+
+
+def _take_time(seconds: float) -> None:
+    left = _time_left.get([inf])
+    if seconds > left[0]:
+        raise EstimateTakesLong(seconds)
+    left[0] -= seconds
+
+
+def _forget(dataset_id: str) -> None:
+    """Drop the estimates of a data set that is gone."""
+    with _guard:
+        _descriptions.pop(dataset_id, None)
+        for key in [key for key in _kept if key[0] == dataset_id]:
+            del _kept[key]
+
+
+def forget_all() -> None:
+    """Drop all estimates of this process; those in the store stay."""
+    with _guard:
+        _descriptions.clear()
+        _kept.clear()
