@@ -217,7 +217,6 @@ def _show(found: Dataset, *, as_json: bool) -> None:
     table.add_column(overflow="fold")
     some = ", ".join(found.features[:8]) + (", …" if len(found.features) > 8 else "")
     rows = {
-        "dataset_id": found.dataset_id,
         "file": f"{found.name} ({found.format}, {found.upload_bytes} bytes), not kept",
         "stored": f"{found.stored_bytes} bytes",
         "task": found.task,
@@ -233,6 +232,7 @@ def _show(found: Dataset, *, as_json: bool) -> None:
             rows[name.replace("_", " ")] = "-" if value is None else f"{value:.6g}"
     for name, text in rows.items():
         table.add_row(name, text)
+    console.print(found.dataset_id, soft_wrap=True)
     console.print(table)
     for warning in found.warnings:
         console.print(f"[yellow]{warning.code}[/yellow]: {warning.detail}")

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     receive_timeout: float = Field(20.0, gt=0, description="Seconds for a request to arrive whole; then 408.")
     time_limit: float = Field(
-        30.0, gt=0, description="Seconds for an answer to be worked out; then a prediction becomes a job, others 503."
+        30.0, gt=0, description="Seconds for an answer to be worked out at once; then it becomes a job."
     )
     graceful_timeout: int = Field(10, ge=0, description="Seconds that requests under way have to finish at shutdown.")
     inline_seconds: float = Field(

@@ -19,7 +19,8 @@ PARSE_ERROR = re.compile(r"CSV parse error: (?:Row #(\d+): )?Expected (\d+) colu
 class CsvFile:
     """Text in UTF-8, separated by commas, semicolons, tabs or bars, whichever the first line has most of.
 
-    The first line is a header unless it has numbers alone, in which case columns are named by their positions.
+    The first line is a header unless it has numbers alone that do not count the columns; these are named by their positions
+    then.
 
     Args:
         path: of the file.
@@ -51,10 +52,15 @@ class CsvFile:
             raise BadFile("/file", "begins with a line of 16 MB; CSV begins with the names of the columns")
         self._separator = max(SEPARATORS, key=lambda separator: (_outside_quotes(text, separator), separator == ","))
         names = _cells(text, self._separator)
-        self._header = not all(_is_number(name) for name in names)
+        positions = [str(position) for position in range(len(names))]
+        # Data frames without names are written with a header of positions.
+        self._header = names == positions or not all(_is_number(name) for name in names)
         self.warnings: list[tuple[str, str]] = []
-        if not self._header:
-            names = [str(position) for position in range(len(names))]
+        if names == positions:
+            detail = "the first line counts the columns from 0 and was read as their names; if it is a row, name them"
+            self.warnings.append(("numbered_header", detail))
+        elif not self._header:
+            names = positions
             detail = (
                 "the first line has numbers alone and was read as a row; columns are named by their positions from 0"
             )

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api_schemas.dataset import Dataset
+from theory.pools import Pool
 
 MOST_POOLS = 200
 """Estimates kept of a data set; the one that was used least recently makes room for another."""
@@ -100,7 +101,7 @@ class DataStore:
             raise self._missing(dataset_id) from None
         return Rows(rows, targets, labels)
 
-    def pool(self, dataset_id: str, name: str) -> Any:
+    def pool(self, dataset_id: str, name: str) -> Pool | None:
         """Return an estimate that was kept, None if there is none of that name.
 
         Raises:
@@ -108,20 +109,18 @@ class DataStore:
         """
         path = self._pool_path(dataset_id, name)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                found = {key: arrays[key] for key in arrays.files}
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                found = Pool.of_arrays({key: arrays[key] for key in arrays.files})
             os.utime(path)
         except FileNotFoundError:
             self._folder(dataset_id)
             return None
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile):  # damaged: it is estimated again
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):  # damaged: it is estimated again
             path.unlink(missing_ok=True)
             return None
-        from theory.pools import Pool  # noqa: PLC0415 - it knows of no store
+        return found
 
-        return Pool.of_arrays(found)
-
-    def keep_pool(self, dataset_id: str, name: str, pool: Any) -> None:
+    def keep_pool(self, dataset_id: str, name: str, pool: Pool) -> None:
         """Keep an estimate.
 
         Raises:
@@ -130,9 +129,10 @@ class DataStore:
         """
         path = self._pool_path(dataset_id, name)
         unfinished = path.with_name(f".{uuid4().hex}")
+        arrays: dict[str, Any] = pool.arrays()
         try:
             with unfinished.open("xb") as file:
-                np.savez(file, **pool.arrays())
+                np.savez(file, **arrays)
             unfinished.replace(path)
         except FileNotFoundError:
             raise self._missing(dataset_id) from None
@@ -190,6 +190,8 @@ class DataStore:
 
     def new_upload(self) -> Path:
         """Return a folder of its own for a file that is being sent."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.clear_abandoned()
         folder = self.folder / UPLOADS / f".{uuid4().hex}"
         folder.mkdir(parents=True)
         return folder

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import structlog
+import numpy as np
 
-from api_schemas.dataset import Dataset, DatasetReading
+from api_schemas.dataset import Dataset, DatasetEstimate, DatasetReading
+from api_schemas.features import LinearFeatures
+from theory.pools import Pool
 from workers import data_store
 from workers.data_store import DataStore
+from workers.pools import pool_of
 from workers.reading import read
 from workers.refusals import Refused
-
-log = structlog.get_logger("foretell.datasets")
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 READ, HALF_ESTIMATED = 0.3, 0.65
@@ -46,11 +47,11 @@ def read_in(reading: DatasetReading, *, key: str, progress: Callable[[float], ob
     """
     store = data_store.store()
     try:
-        with suppress(data_store.NotReady):
-            return described(store, store.dataset(key), progress)
-        with store.making(key) as folder:
-            found = read(store.upload_folder(key) / data_store.UPLOAD, reading, folder)
-        log.info("dataset_read", dataset=key, rows=found.rows, features=len(found.features))
+        try:
+            found = store.dataset(key)
+        except data_store.NotReady:
+            with store.making(key) as folder:
+                found = read(store.upload_folder(key) / data_store.UPLOAD, reading, folder)
         found = described(store, found, progress)
     except data_store.UnknownDataset:
         raise Refused(
@@ -72,13 +73,37 @@ def read_in(reading: DatasetReading, *, key: str, progress: Callable[[float], ob
 
 
 def described(store: DataStore, dataset: Dataset, progress: Callable[[float], object]) -> Dataset:
-    """Complete a description by what linear features say, with an intercept and without; as it stands in the store.
+    """Complete a description by what linear features say, and keep the estimates for the predictions to come.
+
+    Args:
+        store: that has the data set.
+        dataset: its description, complete already or not.
+        progress: called with the share that is done.
 
     Raises:
-        data_store.UnknownDataset: the data set was deleted meanwhile.
+        Refused: the data set was deleted meanwhile.
+        OSError: the disk is full.
     """
+    dataset_id = dataset.dataset_id
     progress(READ)
-    return store.dataset(dataset.dataset_id)
+    if dataset.estimate is None:
+        pool = pool_of(dataset_id, LinearFeatures(), fit_intercept=True)
+        progress(HALF_ESTIMATED)
+        pool_of(dataset_id, LinearFeatures(), fit_intercept=False)
+        store.describe(dataset.model_copy(update={"estimate": estimate_of(pool)}))
+    return store.dataset(dataset_id)
+
+
+def estimate_of(pool: Pool) -> DatasetEstimate:
+    """Return what an estimate says of the rows."""
+    best = int(np.argmin(pool.loo))
+    rank_norm, rank_trace = pool.effective_ranks
+    return DatasetEstimate(
+        noise_variance=pool.noise_variance,
+        reliability=float(pool.reliability[best]),
+        effective_rank_trace=rank_trace,
+        effective_rank_norm=rank_norm,
+    )
 
 
 def index_key(dataset_id: str) -> str:

@@ -288,14 +288,15 @@ class TestTimeLimit:
         assert answer.json()["status"] == "converged"
 
     def test_what_cannot_be_a_job_is_503_with_a_time_to_come_back(self, strict: RunningService) -> None:
-        layers = [{"activation": "tanh", "width": 300, "bias_variance": 0.1}] * 16
-        body = {
-            "matrix": "kernel_matrix",
-            "model": {"features": {"kind": "random_features", "layers": layers}},
-            "regime": {"kind": "regression", "n_samples": 400, "n_features": 300},
-            "grid": {"num": 2000},
+        # A validation begins with the prediction to compare with, whose equations are integrated here.
+        request = {
+            "model": {
+                "features": {"kind": "two_layer", "hidden_units": 8},
+                "learner": {"kind": "sgd", "step_size": 0.1},
+            },
+            "regime": {"kind": "teacher_network", "n_samples": 100_000, "n_features": 100, "hidden_units": 8},
         }
-        answer = httpx.post(f"{strict.url}/v1/spectra", json=body, timeout=60)
+        answer = httpx.post(f"{strict.url}/v1/validations", json={"request": request}, timeout=60)
         problem = assert_problem(answer, 503, "time_limit")
         assert int(answer.headers["retry-after"]) >= 1
         assert "0.05 s" in problem["detail"]

@@ -219,9 +219,6 @@ class TestKeysAndCache:
         assert answers[4].headers["cache-status"] == HIT
         assert answers[2].content == answers[4].content
 
-    def test_an_answer_later_is_not_offered(self, service: RunningService) -> None:
-        assert ask(service, headers={"Prefer": "respond-async"}).status_code == 200
-
     def test_metrics(self, service: RunningService) -> None:
         before = service.metric("foretell_spectra_total")
         ask(service, headers={"Cache-Control": "no-cache"})

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import nanoarrow
 import numpy as np
+import pyarrow.ipc
 import pytest
-from nanoarrow.ipc import InputStream
 
 from api_schemas.sweep import COLUMNS, EXAMPLE_SWEEP, Column, Sweep
 from service.computations import SWEEPS
@@ -166,9 +165,9 @@ class TestArrow:
         found = ask(service, request).json()
         answer = ask(service, request, headers={"Accept": "application/vnd.apache.arrow.stream"})
         assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
-        with InputStream.from_readable(answer.content) as stream:
-            table = nanoarrow.ArrayStream(stream).read_all()
-        columns = dict(zip((field.name for field in table.schema.fields), table.iter_children(), strict=True))
+        with pyarrow.ipc.open_stream(answer.content) as stream:
+            table = stream.read_all()
+        columns = dict(zip(table.column_names, table.columns, strict=True))
         assert columns["regime.n_samples"].to_pylist() == [400.0, 400.0, 800.0, 800.0]
         assert columns["model.learner.penalty"].to_pylist() == [0.0, 0.1, 0.0, 0.1]
         assert columns["test_error"].to_pylist() == [cell for line in found["columns"]["test_error"] for cell in line]
