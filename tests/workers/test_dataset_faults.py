@@ -2,31 +2,48 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
 import pytest
 
+from api_schemas.dataset import DatasetForm, DatasetReading
 from service.data_folder import is_alive
 from tests.running import RunningService, wait_until
 from tests.service.wire import assert_problem
 from tests.workers.faults import Server, running_workers
 from tests.workers.files import npy_of
 from tests.workers.test_validations import horse_of
-from workers.data_store import DataStore
+from workers import data_store
+from workers.data_store import UPLOADS, DataStore
+from workers.dataset_jobs import read_in
+from workers.refusals import Refused
 
-ROWS, COLUMNS = 6000, 200
-"""Some seconds of work: long enough to be in the middle of it."""
+ROWS, COLUMNS = 4000, 150
+"""A second or two of work: long enough to be in the middle of it."""
+
+
+class House(NamedTuple):
+    """A service, and a worker for it with short leases."""
+
+    service: RunningService
+    worker: subprocess.Popen[bytes]
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, RunningService]]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("house")
-    with Server(folder / "server") as server, RunningService(folder, "--redis-url", server.url) as service:
-        yield server, service
+    environment = {"FORETELL_DATASETS_DIR": str(folder / "datasets")}
+    with (
+        Server(folder / "server") as server,
+        RunningService(folder, "--redis-url", server.url, datasets_dir=str(folder / "datasets")) as service,
+        running_workers(server.url, folder, **environment) as worker,
+    ):
+        yield House(service, worker)
 
 
 def upload(service: RunningService, seed: int) -> Any:
@@ -48,65 +65,56 @@ def running(service: RunningService, job: Any) -> None:
 
 
 def store_of(service: RunningService) -> DataStore:
-    return DataStore(service.data_dir / "datasets")
+    return DataStore(service.folder / "datasets")
 
 
 def left_of(service: RunningService, dataset_id: str) -> list[Path]:
-    folder = service.data_dir / "datasets"
-    return [path for path in folder.rglob("*") if dataset_id in str(path)]
+    return [path for path in store_of(service).folder.rglob("*") if dataset_id in str(path)]
 
 
-def test_killed_again_and_again_it_is_read_in_all_the_same(
-    started: tuple[Server, RunningService], tmp_path: Path
-) -> None:
-    server, service = started
-    environment = {"FORETELL_DATASETS_DIR": str(service.data_dir / "datasets")}
+def test_killed_again_and_again_it_is_read_in_all_the_same(house: House) -> None:
+    service = house.service
     job = upload(service, 1)
-    with running_workers(server.url, tmp_path, **environment) as worker:
-        for _ in range(2):
-            horse: int = wait_until(lambda: horse_of(worker), what="a work horse")
-            os.kill(horse, signal.SIGKILL)
-            wait_until(lambda pid=horse: not is_alive(pid), what="its end")
-        path = f"/v1/jobs/{job['id']}"
-        wait_until(lambda: read(service, path)["status"] == "succeeded", seconds=90, what="the end")
-        result = read(service, path)["result"]
-        found = store_of(service).rows(job["dataset_id"])
-        np.testing.assert_allclose(found.rows.std(axis=0), 1.0, rtol=1e-12)
-        estimates = result["estimate"], len(result["estimates"])
-        # Undisturbed, the same comes out.
-        assert httpx.delete(f"{service.url}/v1/datasets/{job['dataset_id']}").status_code == 204
-        again = upload(service, 1)
-        assert again["id"] == job["id"]
-        wait_until(lambda: read(service, path)["status"] == "succeeded", seconds=90, what="the end")
-        result = read(service, path)["result"]
-        assert (result["estimate"], len(result["estimates"])) == estimates
-        names = {path.name for path in (service.data_dir / "datasets").iterdir()}
-        assert names == {".uploads", job["dataset_id"]}
-        assert not list((service.data_dir / "datasets" / ".uploads").iterdir())
+    path = f"/v1/jobs/{job['id']}"
+    for _ in range(2):
+        horse: int = wait_until(lambda: horse_of(house.worker), what="a work horse")
+        os.kill(horse, signal.SIGKILL)
+        wait_until(lambda pid=horse: not is_alive(pid), what="its end")
+    wait_until(lambda: read(service, path)["status"] == "succeeded", seconds=90, what="the end")
+    result = read(service, path)["result"]
+    found = store_of(service).rows(job["dataset_id"])
+    np.testing.assert_allclose(found.rows.std(axis=0), 1.0, rtol=1e-12)
+    estimates = result["estimate"], result["estimates"]
+    assert len(result["estimates"]) == 2
+    # Undisturbed, the same comes out.
+    assert httpx.delete(f"{service.url}/v1/datasets/{job['dataset_id']}").status_code == 204
+    assert upload(service, 1)["id"] == job["id"]
+    wait_until(lambda: read(service, path)["status"] == "succeeded", seconds=90, what="the end")
+    result = read(service, path)["result"]
+    assert (result["estimate"], result["estimates"]) == estimates
+    folder = store_of(service).folder
+    assert {entry.name for entry in folder.iterdir()} == {UPLOADS, job["dataset_id"]}
+    assert not list((folder / UPLOADS).iterdir())
 
 
 @pytest.mark.parametrize("how", ["cancelled", "deleted"])
-def test_nothing_is_left_of_what_was_given_up(started: tuple[Server, RunningService], tmp_path: Path, how: str) -> None:
-    server, service = started
-    environment = {"FORETELL_DATASETS_DIR": str(service.data_dir / "datasets")}
+def test_nothing_is_left_of_what_was_given_up(house: House, how: str) -> None:
+    service = house.service
     job = upload(service, 2 if how == "cancelled" else 3)
-    with running_workers(server.url, tmp_path, **environment):
-        running(service, job)
-        if how == "cancelled":
-            ended = httpx.delete(f"{service.url}/v1/jobs/{job['id']}", timeout=30.0).json()
-            assert ended["status"] == "cancelled"
-        else:
-            assert httpx.delete(f"{service.url}/v1/datasets/{job['dataset_id']}", timeout=30.0).status_code == 204
-            assert_problem(httpx.get(f"{service.url}/v1/jobs/{job['id']}"), 404, "not_found")
-        assert left_of(service, job["dataset_id"]) == []
-        assert_problem(httpx.get(f"{service.url}/v1/datasets/{job['dataset_id']}"), 404, "not_found")
+    running(service, job)
+    if how == "cancelled":
+        ended = httpx.delete(f"{service.url}/v1/jobs/{job['id']}", timeout=30.0).json()
+        assert ended["status"] == "cancelled"
+    else:
+        assert httpx.delete(f"{service.url}/v1/datasets/{job['dataset_id']}", timeout=30.0).status_code == 204
+        assert_problem(httpx.get(f"{service.url}/v1/jobs/{job['id']}"), 404, "not_found")
+    assert left_of(service, job["dataset_id"]) == []
+    assert_problem(httpx.get(f"{service.url}/v1/datasets/{job['dataset_id']}"), 404, "not_found")
 
 
-def test_a_worker_that_looks_elsewhere_says_so(started: tuple[Server, RunningService], tmp_path: Path) -> None:
-    server, service = started
-    job = upload(service, 4)
-    with running_workers(server.url, tmp_path, FORETELL_DATASETS_DIR=str(tmp_path / "elsewhere")):
-        path = f"/v1/jobs/{job['id']}"
-        wait_until(lambda: read(service, path)["status"] == "failed", what="the end")
-        problem = read(service, path)["problem"]
-    assert "FORETELL_DATASETS_DIR" in problem["detail"]
+def test_a_worker_that_looks_elsewhere_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_store, "_opened", [DataStore(tmp_path)])
+    form = DatasetForm(task="regression", target=["y"], format="csv")
+    reading = DatasetReading(dataset_id="0" * 64, name="pool.csv", limit=2**20, form=form)
+    with pytest.raises(Refused, match="the same FORETELL_DATASETS_DIR"):
+        read_in(reading, key=reading.dataset_id)
