@@ -1,9 +1,11 @@
 """Faults while a data set is read in: workers killed, jobs cancelled, a data set deleted under its reader."""
 
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,15 +18,16 @@ from service.data_folder import is_alive
 from tests.running import RunningService, wait_until
 from tests.service.wire import assert_problem
 from tests.workers.faults import Server, running_workers
-from tests.workers.files import npy_of
+from tests.workers.files import csv_of, npy_of
 from tests.workers.test_validations import horse_of
 from workers import data_store
-from workers.data_store import UPLOADS, DataStore
-from workers.dataset_jobs import read_in
+from workers.data_store import UPLOAD, UPLOADS, DataStore
+from workers.dataset_jobs import HALF_ESTIMATED, read_in
+from workers.file_formats import LONGEST_MAGIC, format_of
 from workers.refusals import Refused
 
-ROWS, COLUMNS = 4000, 150
-"""A second or two of work: long enough to be in the middle of it."""
+ROWS, COLUMNS = 2500, 100
+"""A second of work: long enough to be in the middle of it."""
 
 
 class House(NamedTuple):
@@ -112,8 +115,87 @@ def test_nothing_is_left_of_what_was_given_up(house: House, how: str) -> None:
     assert_problem(httpx.get(f"{service.url}/v1/datasets/{job['dataset_id']}"), 404, "not_found")
 
 
-def test_a_worker_that_looks_elsewhere_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_store, "_opened", [DataStore(tmp_path)])
+def reading_of(store: DataStore, content: bytes, target: str) -> DatasetReading:
+    """Have a file wait, as the service does."""
+    folder = store.new_upload()
+    (folder / UPLOAD).write_bytes(content)
+    form = DatasetForm(task="regression", target=[target], format=format_of(content[:LONGEST_MAGIC]))
+    reading = DatasetReading(dataset_id="0" * 64, name="pool", limit=2**24, form=form)
+    store.keep_upload(folder, reading.dataset_id)
+    return reading
+
+
+@contextmanager
+def file_limit(size: int) -> Iterator[None]:
+    """No file that is written inside may exceed this: a write fails then, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataStore:
+    """The store of this process, which is a worker in these tests."""
+    own = DataStore(tmp_path)
+    monkeypatch.setattr(data_store, "_opened", [own])
+    return own
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(store: DataStore) -> None:
+    # Small as a file, large as numbers.
+    reading = reading_of(store, npy_of(np.arange(300_000, dtype=np.int8).reshape(-1, 4) % 7), "3")
+    with file_limit(400_000), pytest.raises(Refused) as refusal:
+        read_in(reading, key=reading.dataset_id)
+    assert refusal.value.code == "insufficient_storage"
+    assert not store.exists(reading.dataset_id)
+    assert [path for path in store.folder.rglob("*") if reading.dataset_id in str(path)] == []
+
+
+def test_estimates_that_find_no_room_are_made_again(store: DataStore) -> None:
+    reading = reading_of(store, csv_of().encode(), "y")
+    with file_limit(20_000):
+        found = read_in(reading, key=reading.dataset_id)
+    assert found.estimates == []
+    assert found.estimate is not None
+    assert store.is_ready(reading.dataset_id)
+
+
+def test_what_expands_too_much_is_refused_and_its_upload_deleted(store: DataStore) -> None:
+    reading = reading_of(store, npy_of(np.zeros((300_000, 8), np.int8)), "3")
+    with pytest.raises(Refused) as refusal:
+        read_in(reading, key=reading.dataset_id)
+    assert refusal.value.code == "too_large"
+    assert not store.exists(reading.dataset_id)
+
+
+def test_reading_in_again_makes_nothing_anew(store: DataStore) -> None:
+    reading = reading_of(store, csv_of().encode(), "y")
+    shares: list[float] = []
+    first = read_in(reading, key=reading.dataset_id, progress=shares.append)
+    assert shares == sorted(shares)
+    files = {path: path.stat().st_mtime_ns for path in store.folder.rglob("*.npy")}
+    assert read_in(reading_of(store, csv_of().encode(), "y"), key=reading.dataset_id) == first
+    assert {path: path.stat().st_mtime_ns for path in store.folder.rglob("*.npy")} == files
+    assert not list((store.folder / UPLOADS).iterdir())
+
+
+def test_deleted_under_its_reader_it_does_not_come_back(store: DataStore) -> None:
+    reading = reading_of(store, csv_of().encode(), "y")
+
+    def delete(share: float) -> None:
+        if share == HALF_ESTIMATED:
+            store.delete(reading.dataset_id)
+
+    with pytest.raises(Refused) as refusal:
+        read_in(reading, key=reading.dataset_id, progress=delete)
+    assert refusal.value.code == "unknown_dataset"
+    assert [path for path in store.folder.rglob("*") if path.name != UPLOADS] == []
+
+
+def test_a_worker_that_looks_elsewhere_says_so(store: DataStore) -> None:
     form = DatasetForm(task="regression", target=["y"], format="csv")
     reading = DatasetReading(dataset_id="0" * 64, name="pool.csv", limit=2**20, form=form)
     with pytest.raises(Refused, match="the same FORETELL_DATASETS_DIR"):
