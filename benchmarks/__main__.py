@@ -9,6 +9,7 @@ import platform
 from benchmarks import (
     batches,
     classification,
+    clusters,
     dynamics,
     features,
     gradients,
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "spectra": spectra.run,
     "dynamics": dynamics.run,
     "classification": classification.run,
+    "clusters": clusters.run,
     "simulation": simulation.run,
     "batches": batches.run,
     "optima": optima.run,

@@ -13,7 +13,6 @@ from service import metrics
 from service.forms import DENSITY_FORMS, SWEEP_FORMS, Form
 from service.problems import refused
 from workers import works
-from workers.pools import is_at_hand
 from workers.refusals import Refused
 from workers.registry import NUMBERS
 from workers.works import Work
@@ -85,10 +84,8 @@ def refusals() -> Iterator[None]:
 
 
 def is_quick(request: PredictionRequest) -> bool:
-    """Whether one solve of a fixed point for labels that are numbers, or a look at an estimate, is all there is to do."""
-    if request.model.learner.kind != "ridge":
-        return False
-    return request.regime.kind in NUMBERS or (request.regime.kind == "dataset" and is_at_hand(request))
+    """Whether one solve of a fixed point for labels that are numbers is all there is to do."""
+    return request.model.learner.kind == "ridge" and request.regime.kind in NUMBERS
 
 
 def may_be_kept(request: Any) -> bool:

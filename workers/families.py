@@ -30,10 +30,9 @@ from theory import InadmissibleProblem, ModalEquivalent
 from theory.covariance import Vector
 from theory.learners.sgd import predict_sgd
 from theory.modes import stacked
-from theory.pools import predict_pool
 from workers.answers import Answer, Built
 from workers.building import build
-from workers.pools import PoolSource
+from workers.pools import PoolSource, predict
 from workers.predictions import answer_of
 from workers.refusals import Refused
 from workers.registry import NUMBERS
@@ -228,11 +227,15 @@ def _of_rows(family: Family, source: PoolSource) -> Iterator[Solved]:
                 (width, source.width),
             )
         )
-        with np.errstate(all="ignore"):
-            found = predict_pool(source.pool, n_samples, penalty, width=widths)
-        ridge = found.effective_ridge
-        whole = _columns(found, size, ridge=ridge, target_ridge=ridge, interval_low=found.low, interval_high=found.high)
-        yield _checked(family, start, size, whole)
+        try:
+            with np.errstate(all="ignore"):
+                found = predict(source, n_samples, penalty, widths)
+        except Refused as refusal:
+            nothing = _of_answers([None] * size)
+            refused = dict.fromkeys(range(size), refusal)
+            yield Solved(family=family, start=start, size=size, columns=nothing, refused=refused)
+            continue
+        yield _checked(family, start, size, _columns(None, size, **found))
 
 
 def _by_itself(family: Family) -> Iterator[Solved]:

@@ -1,6 +1,6 @@
 """From the features of a request to the equivalent that square loss sees: one function a kind and a place it can stand in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -117,15 +117,6 @@ def random_features_of_rows(features: schemas.RandomFeatures) -> PoolFeatures:
     )
     kernel = kernel_schemas.CkKernel(kind="ck", layers=[infinite])
     return PoolFeatures(infinite=schemas.KernelFeatures(kind="kernel", kernel=kernel), width=layer.width)
-
-
-OF_ROWS: dict[str, Callable[..., PoolFeatures]] = {
-    "linear": linear_of_rows,
-    "random_features": random_features_of_rows,
-    "random_projection": projection_of_rows,
-    "kernel": kernel_of_rows,
-}
-"""The features that rows can have, by their kind."""
 
 
 def kernel_of(kernel: kernel_schemas.Kernel) -> theory.Kernel:

@@ -1,5 +1,6 @@
 """From a learner and what it is given to what it attains: one function a kind of learner and of labels."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from theory.classification.separability import separability
 from theory.equivalents.point import phase_of
 from theory.learners.sgd import predict_sgd
 from theory.namespace import single
-from theory.pools import predict_pool
 from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
 from workers.answers import Answer, Built, Classes
+from workers.pools import predict
 from workers.refusals import Unsupported
 
 LINEAR_BEYOND = 100.0
@@ -36,14 +37,8 @@ def ridge_of_pool(request: PredictionRequest, built: Built) -> Answer:
     """Ridge regression on rows, on the codes of classes as on numbers."""
     learner: Any = request.model.learner
     assert built.pool is not None
-    found = predict_pool(built.pool.pool, request.regime.n_samples, learner.penalty, width=built.pool.width)
-    return Answer.of(
-        found,
-        ridge=found.effective_ridge,
-        target_ridge=found.effective_ridge,
-        interval_low=found.low,
-        interval_high=found.high,
-    )
+    found = predict(built.pool, request.regime.n_samples, learner.penalty, built.pool.width)
+    return Answer.of(None, **{field.name: found[field.name] for field in fields(Answer) if field.name in found})
 
 
 def gradient_flow(request: PredictionRequest, built: Built) -> Answer:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from math import inf
 from typing import Any, Literal
@@ -20,12 +20,12 @@ import structlog
 
 import theory
 from api_schemas.features import KernelFeatures, LinearFeatures
-from api_schemas.prediction import PredictionRequest
-from api_schemas.regime import DatasetRegime
+from simulation.infinite_width import SERIES_OF
 from simulation.kernels import Kernel
-from theory.pools import Pool, pool_of_kernel, pool_of_rows
+from theory.covariance import InadmissibleProblem
+from theory.pools import Pool, pool_of_kernel, pool_of_rows, predict_pool
 from workers import data_store
-from workers.features import OF_ROWS, PoolFeatures
+from workers.features import PoolFeatures
 from workers.finite_features import features_of
 from workers.refusals import DatasetNotReady, Refused, UnknownDataset
 
@@ -43,10 +43,17 @@ MOST_KEPT = 32
 BLOCK = 256
 """Rows of a kernel that are evaluated together."""
 SUBSAMPLE_SEED = 0
-SECONDS_PER_CUBE, SECONDS_PER_ENTRY = 6e-10, 4e-8
-"""Of a decomposition on one core, and of the evaluation of most kernels."""
-SECONDS_PER_DUAL = 4e-7
-"""Of the evaluation of a network's kernel, per layer."""
+SECONDS_PER_ROW, SECONDS_PER_SQUARE, SECONDS_PER_CUBE, SECONDS_PER_PRODUCT = 1.7e-4, 7.5e-7, 2.2e-10, 7e-10
+"""Of an estimate on one core: tables of leverages, a hundred ridges, a decomposition, and what is projected on it."""
+SECONDS_PER_CLASS = 0.12
+"""Of rates of misclassification by Gaussian numbers, which more than two classes take."""
+SECONDS_PER_ENTRY, SECONDS_PER_DUAL, SECONDS_PER_SERIES = 2e-8, 6e-8, 6e-7
+"""Of the evaluation of a kernel; of a network's, per layer, where averages are closed forms and where they are series."""
+RANK_TOLERANCE = 1e-12
+"""Of the largest eigenvalue: smaller ones are rounding."""
+
+
+ERRORS = ("test_error", "low", "high", "train_error", "test_loss", "train_loss", "variance")
 
 
 class EstimateTakesLong(Exception):
@@ -124,12 +131,14 @@ class PoolSource:
     @property
     def n_used(self) -> int:
         """Rows that the estimate is made from."""
-        return int(self.pool.n_samples)
+        return self.pool.n_rows
 
     @property
     def rank(self) -> float:
-        """Features beside the constant, as far as the rows tell."""
-        return min(self.width, float(self.pool.rank))
+        """Directions beside the constant that can be fitted; infinite where the rows show no end of them."""
+        pool = self.pool
+        rank = np.count_nonzero(pool.eigenvalues > RANK_TOLERANCE * pool.eigenvalues[0])
+        return min(self.width, float(rank) if rank < pool.n_rows - pool.n_unpenalised else inf)
 
     def make_sure(self) -> None:
         """Have the estimate made.
@@ -164,6 +173,40 @@ def estimates_within(seconds: float) -> Iterator[None]:
         _time_left.reset(token)
 
 
+def predict(source: PoolSource, n_samples: Any, penalty: Any, width: Any) -> dict[str, Any]:
+    """Predict on an estimate.
+
+    Args:
+        source: of the estimate.
+        n_samples: a number, or an array of shape ``(batch,)``; positive.
+        penalty: likewise.
+        width: of random features, likewise.
+
+    Returns:
+        What :class:`workers.answers.Answer` has under the same names.
+
+    Raises:
+        Refused: the data set is gone, or has no estimate with these features.
+        EstimateTakesLong: there is no time to make it.
+    """
+    pool = source.pool
+    # As elsewhere: nothing is left to learn from where the constant takes all samples, and no error is finite.
+    some = np.asarray(n_samples, float) > pool.n_unpenalised
+    found = predict_pool(pool, np.where(some, n_samples, pool.n_unpenalised + 1.0)[()], penalty, width=width)
+    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    if not np.all(some):
+        for name in ERRORS:
+            values[name] = np.where(some, values[name], inf)[()]
+        values["status"] = np.where(some, values["status"], "divergent")[()]
+    ridge = values["effective_ridge"]
+    return values | {
+        "ridge": ridge,
+        "target_ridge": ridge,
+        "interval_low": values["low"],
+        "interval_high": values["high"],
+    }
+
+
 def source_of(dataset_id: str, features: PoolFeatures, *, fit_intercept: bool) -> PoolSource:
     """Return rows and features; nothing is estimated yet.
 
@@ -179,20 +222,6 @@ def source_of(dataset_id: str, features: PoolFeatures, *, fit_intercept: bool) -
         features=features,
         fit_intercept=fit_intercept,
     )
-
-
-def is_at_hand(request: PredictionRequest) -> bool:
-    """Whether the estimate for a request on a data set is in the memory of this process."""
-    features: Any = request.model.features
-    form = OF_ROWS.get(features.kind)
-    if form is None or not isinstance(request.regime, DatasetRegime):
-        return False
-    try:
-        infinite = form(features).infinite
-    except Refused:
-        return False
-    name = pool_name(infinite, fit_intercept=request.model.fit_intercept)
-    return (request.regime.dataset_id, name) in _kept
 
 
 def described(dataset_id: str) -> Described:
@@ -306,12 +335,14 @@ def seconds_to_estimate(dataset_id: str, features: Infinite) -> float:
     """
     found = described(dataset_id)
     used = min(found.n_rows, _most_rows(features, found.n_features))
-    if isinstance(features, LinearFeatures):
-        side = min(used, found.n_features)
-        return SECONDS_PER_CUBE * (side**3 + 0.2 * side**2 * max(used, found.n_features))
-    layers = len(getattr(features.kernel, "layers", ()))
-    entry = layers * SECONDS_PER_DUAL or SECONDS_PER_ENTRY
-    return SECONDS_PER_CUBE * used**3 + entry * used**2
+    seconds = SECONDS_PER_ROW * used + (SECONDS_PER_CLASS * found.n_targets if found.n_targets > 1 else 0.0)
+    if isinstance(features, LinearFeatures) and found.n_features < used:
+        side = found.n_features
+        return seconds + SECONDS_PER_PRODUCT * used * side**2 + SECONDS_PER_CUBE * side**3
+    layers = [] if isinstance(features, LinearFeatures) else getattr(features.kernel, "layers", [])
+    kinds = [getattr(layer.activation, "kind", layer.activation) for layer in layers]
+    entry = sum(SECONDS_PER_SERIES if kind in SERIES_OF else SECONDS_PER_DUAL for kind in kinds) or SECONDS_PER_ENTRY
+    return seconds + (SECONDS_PER_SQUARE + entry) * used**2 + SECONDS_PER_CUBE * used**3
 
 
 def _most_rows(features: Infinite, n_features: int) -> int:
@@ -333,10 +364,15 @@ def _estimated(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> P
         rows, targets = rows[chosen], targets[chosen]
         labels = None if labels is None else labels[chosen]
     options: dict[str, Any] = {"fit_intercept": fit_intercept, "labels": labels}
-    if isinstance(features, LinearFeatures):
-        return pool_of_rows(rows, np.asarray(targets), **options)
-    kernel = kernel_matrix(features_of(features), np.asarray(rows))
-    return pool_of_kernel(kernel, np.asarray(targets), overwrite=True, **options)
+    try:
+        with np.errstate(all="ignore"):
+            if isinstance(features, LinearFeatures):
+                return pool_of_rows(np.asarray(rows), np.asarray(targets), **options)
+            kernel = kernel_matrix(features_of(features), np.asarray(rows))
+            return pool_of_kernel(kernel, np.asarray(targets), overwrite=True, **options)
+    except (ValueError, ArithmeticError, InadmissibleProblem) as error:
+        # A kernel that overflows on these rows, or is the same for all of them.
+        raise Refused("/model/features", f"have no estimate on these rows: {error}; choose another scale") from None
 
 
 def kernel_matrix(kernel: Kernel, rows: Array) -> Array:

@@ -50,7 +50,7 @@ def test_an_answer_has_its_interval_and_is_never_kept(service: RunningService) -
     low, high = found["interval"]
     assert low < found["test_error"] < high
     assert found["metric"] == "misclassification"
-    assert found["pool"]["n_rows"] == 600
+    assert found["pool"]["n_rows"] == 500
     assert first.headers["etag"] == f'"{found["key"]}"'
 
 

@@ -32,7 +32,7 @@ def problem(data: str = "digits", features: str = "linear", **changes: Any) -> P
         rows, targets = diabetes()
     else:
         rows, labels = digits(300)
-        targets = codes(labels if data == "digits" else (labels >= 5).astype(np.int64))
+        targets = codes(labels if data == "digits" else (labels >= 2).astype(np.int64))
     fields = {"learner": simulation.Ridge(penalty=PENALTY), "n_samples": N_SAMPLES, **changes}
     return PoolProblem(rows=rows, targets=targets, classes=data != "diabetes", features=FEATURES[features], **fields)
 

@@ -96,7 +96,7 @@ def test_the_answer_says_what_it_rests_on(dataset_id: str) -> None:
     assert found.excess_risk is None
     assert found.bias is None
     assert found.pool is not None
-    rows = 442 if dataset_id == DIABETES else 600
+    rows = 442 if dataset_id == DIABETES else 500
     assert (found.pool.dataset_id, found.pool.n_rows, found.pool.n_used) == (dataset_id, rows, rows)
     assert not found.pool.extrapolated
     assert (found.test_loss is None) == (dataset_id == DIABETES)
@@ -117,7 +117,7 @@ def test_other_regimes_have_no_interval_and_no_pool() -> None:
 
 
 def test_beyond_the_rows_the_answer_warns_and_the_interval_widens() -> None:
-    within, beyond = answer(RBF, DIGITS, 500, 0.01), answer(RBF, DIGITS, 6000, 0.01)
+    within, beyond = answer(RBF, DIGITS, 400, 0.01), answer(RBF, DIGITS, 6000, 0.01)
     assert beyond.pool is not None
     assert beyond.pool.extrapolated
     assert "beyond_pool" in {warning.code for warning in beyond.warnings}

@@ -28,7 +28,7 @@ LAYER = simulation.InfiniteLayer(activation=activation("relu"), bias_variance=0.
 def own(tmp_path: Path, stored: DataStore) -> Iterator[DataStore]:
     """A store of the test's own, where estimates are yet to be made."""
     keep(tmp_path, DIABETES, *diabetes())
-    rows, labels = digits(200)
+    rows, labels = digits(200, (3, 5))
     keep(tmp_path, DIGITS, rows, codes(labels), labels)
     pools.forget_all()
     try:

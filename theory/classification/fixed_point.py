@@ -11,8 +11,10 @@ small and large penalties are of order one.
 Sources: Mignacco et al., arXiv:2002.11544; Loureiro et al., arXiv:2102.08127.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from math import exp, inf, isfinite, log, nan, sqrt
+from functools import partial
+from math import exp, inf, log, nan, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -21,28 +23,16 @@ import numpy.typing as npt
 from theory.classification.hinge import HardMargin, Hinge
 from theory.classification.labels import Labels, Scores
 from theory.classification.loss import Loss
+from theory.classification.search import DONE, MAX_NEWTON_STEPS, Evaluation, Search
 from theory.equivalents.population import Population, Traces
 
 Array = npt.NDArray[np.float64]
 
-TOLERANCE = 1e-12
-"""Of the logarithms; Newton's method goes on until it is met or nothing is gained, and DONE is enough."""
-DONE = 1e-9
-CLOSE = 1e-6
-MAX_EVALUATIONS = 2000
-"""After so many a problem is given up; nearly all take fewer than 20."""
-MAX_NEWTON_STEPS = 40
-MAX_CORRECTOR_STEPS = 12
-LONGEST_STEP = 3.0
-MAX_HALVINGS = 8
 FURTHEST_RIDGE = 1e17
 """Ridges in units of the trace: beyond this one all traces are the same powers of the ridge, to rounding."""
 SMALLEST = 1e-300
 ROUNDING = 4e-16
-LONGEST_STRIDE, SHORTEST_STRIDE, MAX_STRIDES = 4.0, 1e-4, 400
 MAX_DECADES = 30
-ANCHORS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
-"""Decades between the penalty sought and one from where it is approached."""
 
 
 class Solution(NamedTuple):
@@ -64,26 +54,10 @@ class Solution(NamedTuple):
     residual: float
     iterations: int
 
-
-@dataclass
-class Effort:
-    """Evaluations of the labels' averages made so far, and how many there may be."""
-
-    spent: int = 0
-    limit: int = MAX_EVALUATIONS
-
     @property
-    def exhausted(self) -> bool:
-        """Whether to give up."""
-        return self.spent >= self.limit
-
-
-class _Evaluation(NamedTuple):
-    """Of the equations at some unknowns: the difference of the two sides, its Jacobian, and what a :class:`Solution` holds."""
-
-    change: Array
-    jacobian: Array
-    solution: Solution
+    def offset(self) -> float:
+        """Of the scores."""
+        return self.scores.offset
 
 
 @dataclass
@@ -113,7 +87,7 @@ class _TraceSlopes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FixedPoint:
+class FixedPoint(Search[Solution]):
     """The equations of one problem.
 
     Attributes:
@@ -121,15 +95,13 @@ class FixedPoint:
         labels, loss: what is learned, and how.
         n_samples: n > 0.
         penalty: nonnegative; 0 means that the ridge is 0.
-        effort: shared with the problems at other penalties that are solved on the way.
+        effort: see :class:`theory.classification.search.Search`.
     """
 
     population: Population
     labels: Labels
     loss: Loss
     n_samples: float
-    penalty: float
-    effort: Effort = field(default_factory=Effort, compare=False)
 
     @property
     def softening(self) -> float:
@@ -145,21 +117,16 @@ class FixedPoint:
             return self._as_limit(found)
         if self.penalty == 0.0:
             return self._vanishing(found)
-        for decades in ANCHORS:
-            for direction in (1.0, -1.0):
-                if self.effort.exhausted:
-                    return found
-                anchor = replace(self, penalty=self.penalty * 10.0 ** (direction * decades))
-                start = anchor._newton(None, None, MAX_NEWTON_STEPS)
-                if start.residual <= DONE:
-                    approached = self._approach(start, anchor.penalty)
-                    if approached is not None:
-                        return approached
-        return found
+        approached = self.anchored()
+        return found if approached is None else approached._replace(iterations=self.effort.spent)
+
+    def evaluator(self) -> Callable[[Array, float | None], Evaluation[Solution]]:
+        """Return :meth:`evaluate`, which learns how the traces fall."""
+        return partial(self.evaluate, slopes=_TraceSlopes())
 
     def evaluate(
-        self, unknowns: Array, offset: float | None, slopes: _TraceSlopes, *, refinement: int = 1
-    ) -> _Evaluation:
+        self, unknowns: Array, offset: float | None, *, slopes: _TraceSlopes, refinement: int = 1
+    ) -> Evaluation[Solution]:
         """Go round once."""
         mean, variance, softened = (exp(value) for value in unknowns)
         least = max(self.softening / FURTHEST_RIDGE, SMALLEST)
@@ -194,11 +161,11 @@ class FixedPoint:
         jacobian = conjugates.slopes / sides[:, None] @ forward - np.eye(3)
         residual = float(np.max(np.abs(change))) if conjugates.balanced else inf
         scores = scores._replace(offset=conjugates.offset)
-        return _Evaluation(
+        return Evaluation(
             change, jacobian, Solution(unknowns, scores, ridge, traces, (mean, variance, curvature), residual, 1)
         )
 
-    def _guess(self) -> Array:
+    def guess(self) -> Array:
         """Return the conjugates of least squares towards the loss's target, with a curvature of 1/4."""
         if self.penalty > 0.0:
             curvature = self.penalty / (4.0 * self.penalty + self.population.trace / self.n_samples)
@@ -211,83 +178,9 @@ class FixedPoint:
         return np.log([pull * curvature, squared * curvature**2, curvature + self.softening])
 
     def _newton(self, unknowns: Array | None, offset: float | None, max_steps: int) -> Solution:
-        """Newton's method, each step as long as the next correction by the same Jacobian is shorter.
-
-        Source: the natural monotonicity test of Deuflhard, *Newton Methods for Nonlinear Problems* (2004), section 3.3.
-        """
-        slopes = _TraceSlopes()
-        now = self._try(unknowns, offset, slopes)
-        if now is None:
-            return _failed(self.effort.spent)
-        for _ in range(max_steps):
-            if now.solution.residual <= TOLERANCE or self.effort.exhausted:
-                break
-            try:
-                step = -np.linalg.solve(now.jacobian, now.change)
-            except np.linalg.LinAlgError:
-                break
-            size = float(np.max(np.abs(step)))
-            if not isfinite(size) or size == 0.0:
-                break
-            reach = min(1.0, LONGEST_STEP / size)
-            accepted = None
-            for halving in range(MAX_HALVINGS):
-                length = reach * 0.5**halving
-                following = self._try(now.solution.unknowns + length * step, now.solution.scores.offset, slopes)
-                if following is None:
-                    continue
-                correction = float(np.max(np.abs(np.linalg.solve(now.jacobian, following.change))))
-                # Once close, rounding may disturb the test.
-                closer = now.solution.residual <= CLOSE and following.solution.residual < now.solution.residual
-                if correction <= (1.0 - 0.1 * length) * size or closer:
-                    accepted = following
-                    break
-            if accepted is None:
-                if now.solution.residual <= DONE:
-                    break
-                accepted = self._try(
-                    now.solution.unknowns + np.clip(0.5 * now.change, -1.0, 1.0), now.solution.scores.offset, slopes
-                )
-                if accepted is None:
-                    break
-            now = accepted
-        return now.solution._replace(iterations=self.effort.spent)
-
-    def _try(self, unknowns: Array | None, offset: float | None, slopes: _TraceSlopes) -> _Evaluation | None:
-        """Evaluate, at a guess if nowhere else, or return None where something leaves the range of doubles."""
-        self.effort.spent += 1
-        try:
-            found = self.evaluate(self._guess() if unknowns is None else unknowns, offset, slopes)
-        except (ArithmeticError, ValueError):
-            return None
-        finite = np.all(np.isfinite(found.change)) and np.all(np.isfinite(found.jacobian))
-        return found if finite else None
-
-    def _approach(self, start: Solution, penalty: float) -> Solution | None:
-        """Follow the solution from another penalty to this one, extrapolating from the last two."""
-        position, goal = log(penalty), log(self.penalty)
-        stride = LONGEST_STRIDE
-        here, before = start, None
-        for _ in range(MAX_STRIDES):
-            if self.effort.exhausted:
-                break
-            last = abs(goal - position) <= stride
-            following = goal if last else position + stride * np.sign(goal - position)
-            guess = here.unknowns
-            if before is not None:
-                guess = guess + (here.unknowns - before[1]) * (following - position) / (position - before[0])
-            there = replace(self, penalty=self.penalty if last else exp(following))
-            found = there._newton(guess, here.scores.offset, MAX_CORRECTOR_STEPS)
-            if found.residual <= DONE:
-                if last:
-                    return found
-                before, here, position = (position, here.unknowns), found, following
-                stride = min(1.6 * stride, LONGEST_STRIDE)
-            else:
-                stride *= 0.4
-                if stride < SHORTEST_STRIDE:
-                    break
-        return None
+        """Newton's method, whose solution says what all of the search has taken so far."""
+        found = self.newton(unknowns, offset, max_steps)
+        return _failed(self.effort.spent) if found is None else found._replace(iterations=self.effort.spent)
 
     def _as_limit(self, failed: Solution) -> Solution:
         """Solve for the largest margin from hinge losses of small penalties, which are it once no dual is at its bound."""
@@ -305,7 +198,7 @@ class FixedPoint:
             if final.residual <= DONE:
                 return final
             penalty *= 0.1
-            smaller = replace(hinge, penalty=penalty)._approach(found, 10.0 * penalty)
+            smaller = replace(hinge, penalty=penalty).approach(found, 10.0 * penalty)
             if smaller is None:
                 break
             found = smaller
@@ -323,7 +216,7 @@ class FixedPoint:
             if final.residual <= DONE:
                 return final
             penalty *= 0.1
-            smaller = replace(self, penalty=penalty)._approach(found, 10.0 * penalty)
+            smaller = replace(self, penalty=penalty).approach(found, 10.0 * penalty)
             if smaller is None:
                 break
             found = smaller

@@ -161,14 +161,20 @@ class MixtureLabels:
         def averages(at: float) -> Averages:
             return loss.averages(at, deviation, proximal, refinement=refinement)
 
+        def sides(at: float) -> Sides:
+            larger, smaller = averages(at), averages(2.0 * both - at)
+            # The larger class and the smaller one: p E gamma(x) = p' E gamma(2 (anchor - m) - x).
+            pulls = float(shares[0] * larger.dual), float(shares[1] * smaller.dual)
+            slope = larger.curvature / larger.dual + smaller.curvature / smaller.dual if min(pulls) > 0.0 else 0.0
+            return Sides([larger, smaller], pulls, slope)
+
         both, shares = loss.anchor - mean_margin, self.shares
         if shares.size == 1:
             of_classes, by_offsets, at, balanced = [averages(both)], np.array([[-1.0, 0.0, 0.0]]), both, True
         else:
             start = both if offset is None else offset
-            of_classes, at, balanced = _balance(
-                averages, shares, total=2.0 * both, start=start, unit=min(1.0, deviation)
-            )
+            of_classes, at, step, balanced = balance(sides, start=start, unit=min(1.0, deviation))
+            of_classes = [shifted(of_classes[0], step), shifted(of_classes[1], -step)]
             by_offsets = _balanced_slopes(of_classes, shares)
         slopes = np.zeros((3, 3))
         for share, of_class, by_offset in zip(shares, of_classes, by_offsets, strict=True):
@@ -242,28 +248,44 @@ def _balanced_slopes(of_classes: list[Averages], shares: Array) -> Array:
     return np.array([of_larger, of_smaller])
 
 
-def _balance(
-    averages: Callable[[float], Averages], shares: Array, *, total: float, start: float, unit: float
-) -> tuple[list[Averages], float, bool]:
-    """Find the offset x of the larger class at which both classes pull alike: ``p E gamma(x) = p' E gamma(total - x)``.
+class Sides(NamedTuple):
+    """Two sides that an intercept moves against each other.
+
+    Attributes:
+        averages: of what either consists of.
+        pulls: of the first and second: sums of ``share * E gamma``.
+        slope: by how much the logarithm of their ratio grows; 0 where a pull is.
+    """
+
+    averages: list[Averages]
+    pulls: tuple[float, float]
+    slope: float
+
+
+def balance(sides: Callable[[float], Sides], *, start: float, unit: float) -> tuple[list[Averages], float, float, bool]:
+    """Find where both sides pull alike.
 
     Between logarithms Newton's method is quick, but where all duals are at their bound neither side moves: then and
     outside of the bracket it is halved.
 
+    Args:
+        sides: at a coordinate along which the first side's pull rises and the second's falls.
+        start: where to look first.
+        unit: of the coordinate.
+
     Returns:
-        The averages of both classes, x, and whether the search closed in.
+        The averages last taken, the coordinate, by how much it lies beyond where they were taken, and whether the search
+        closed in.
     """
     low, high, at, reach = -inf, inf, start, unit
     for _ in range(MAX_BALANCING):
-        larger, smaller = averages(at), averages(total - at)
-        pulls = shares[0] * larger.dual, shares[1] * smaller.dual
+        averages, pulls, slope = sides(at)
         excess = log(pulls[0] / pulls[1]) if min(pulls) > 0.0 else (inf if pulls[0] > pulls[1] else -inf)
-        slope = larger.curvature / larger.dual + smaller.curvature / smaller.dual if min(pulls) > 0.0 else 0.0
         step = -excess / slope if slope > 0.0 else -inf * np.sign(excess)
         closed = isfinite(low) and isfinite(high) and high - low <= ROUNDING * max(abs(low), abs(high))
         if abs(step) <= BALANCED * unit + ROUNDING * abs(at) or closed:
             step = step if isfinite(step) else 0.0
-            return [_shifted(larger, step), _shifted(smaller, -step)], at + step, True
+            return averages, at + step, step, True
         low, high = (at, high) if excess < 0.0 else (low, at)
         if isfinite(low) and isfinite(high):
             at = at + step if low < at + step < high else 0.5 * (low + high)
@@ -271,10 +293,11 @@ def _balance(
             # A nearly flat side says nothing of how far away the root is.
             at += float(np.clip(step, -reach, reach))
             reach *= 4.0
-    return [larger, smaller], at, False
+    return averages, at, 0.0, False
 
 
-def _shifted(averages: Averages, step: float) -> Averages:
+def shifted(averages: Averages, step: float) -> Averages:
+    """Return averages at an offset larger by a small step, to first order."""
     moved = averages[0:3] + step * np.array(
         [averages.dual_slopes[0], averages.dual_squared_slopes[0], averages.curvature_slopes[0]]
     )
