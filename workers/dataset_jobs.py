@@ -14,7 +14,7 @@ from workers import data_store
 from workers.data_store import DataStore
 from workers.pools import pool_of
 from workers.reading import read
-from workers.refusals import Refused
+from workers.refusals import Refused, UnknownDataset
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 READ, HALF_ESTIMATED = 0.3, 0.65
@@ -54,7 +54,7 @@ def read_in(reading: DatasetReading, *, key: str, progress: Callable[[float], ob
                 found = read(store.upload_folder(key) / data_store.UPLOAD, reading, folder)
         found = described(store, found, progress)
     except data_store.UnknownDataset:
-        raise Refused(
+        raise UnknownDataset(
             "/file",
             "is not where this worker looks for it, or was deleted; all workers and the service need the same"
             " FORETELL_DATASETS_DIR",
