@@ -164,6 +164,8 @@ def test_few_rows_and_unreliable_rows_are_said(stored: DataStore, tmp_path: Path
         assert "few_rows" in codes(LINEAR, MISSING, 50)
         assert "unreliable_pool" in codes(RBF, DIGITS, 300, 1e-7)
         assert "unreliable_pool" not in codes(RBF, DIGITS, 300, 0.1)
+    assert "small_train_error" in codes(LAPLACE, DIABETES, 100, 1e-5)
+    assert "small_train_error" not in codes(LAPLACE, DIABETES, 100, 1.0)
 
 
 class TestTogether:
