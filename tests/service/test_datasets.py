@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from sklearn.datasets import load_diabetes
 
 from service.data_folder import running_url
-from tests.running import EXAMPLE, RunningService, wait_until
+from tests.running import RunningService, wait_until
 from tests.service.wire import Wire, assert_problem, finite, memory_stays, post_head
-from tests.workers.files import CLASSES, FILES, csv_of
+from tests.workers.files import CLASSES, FILES, csv_of, npy_of
 from tests.workers.test_worker import ended, running_worker, workers_started
 from workers.data_store import UPLOADS, DataStore
-from workers.dataset_jobs import index_key
 from workers.queue import LISTED_KEY, connect
 
 PATH = "/v1/datasets"
@@ -318,6 +319,28 @@ class TestReading:
         assert httpx.delete(f"{idle.url}/v1/jobs/{job['id']}").json()["status"] == "cancelled"
         assert_nothing_of(idle, job["dataset_id"])
 
+    def test_the_eigenspectrum_can_be_sent_and_says_the_same(self, working: RunningService) -> None:
+        data = load_diabetes()
+        table = np.column_stack([data.data, data.target])
+        form = {"task": "regression", "target": "-1", "standardize": "scale"}
+        found = succeeded(working, post(working, npy_of(table), "diabetes.npy", form))
+        # Of diabetes an ordinary fit of all features leaves 2860 +- 200 (residual sum of squares over N - d - 1).
+        design = np.column_stack([np.ones(442), table[:, :-1]])
+        residual = np.linalg.lstsq(design, table[:, -1])[1][0] / (442 - 11)
+        assert abs(found["estimate"]["noise_variance"] / residual - 1.0) < 2.0 * (2.0 / 431) ** 0.5
+        spectrum = np.linalg.eigvalsh(np.corrcoef(data.data.T))
+        assert found["estimate"]["effective_rank_norm"] == pytest.approx(10.0 / spectrum.max(), rel=1e-9)
+        assert found["estimate"]["effective_rank_trace"] == pytest.approx(100.0 / (spectrum**2).sum(), rel=1e-9)
+        assert abs(found["estimate"]["reliability"]) < 0.05
+        population = {name: value for name, value in found["eigenspectrum"].items() if name[:8] != "smallest"}
+        model = {"learner": {"kind": "ridge", "penalty": 0.1}, "fit_intercept": True}
+        errors = []
+        for regime in ({"kind": "eigenspectrum", **population}, {"kind": "dataset", "dataset_id": found["dataset_id"]}):
+            body = {"model": model, "regime": {**regime, "n_samples": 221}}
+            answer = httpx.post(f"{working.url}/v1/predictions", json=body, timeout=60.0)
+            errors.append(finite(answer.content)["test_error"])
+        assert errors[0] == pytest.approx(errors[1], rel=0.005)
+
     def test_lists_go_on_from_page_to_page(self, working: RunningService) -> None:
         ids = [succeeded(working, post(working))["dataset_id"] for _ in range(3)]
         found: list[str] = []
@@ -349,25 +372,39 @@ class TestDeletion:
     def test_everything_is_gone(self, working: RunningService) -> None:
         file = content()
         dataset_id = succeeded(working, post(working, file))["dataset_id"]
-        later = httpx.post(f"{working.url}/v1/predictions", json=EXAMPLE, headers={"Prefer": "respond-async"}).json()
-        wait_until(lambda: ended(working, f"/v1/jobs/{later['id']}"), what="another job's end")
+        regime = {"kind": "dataset", "dataset_id": dataset_id, "n_samples": 15}
+        request = {"model": {"learner": {"kind": "ridge", "penalty": 0.1}}, "regime": regime}
+        axes = [{"path": "regime.n_samples", "values": [10, 20]}]
+        posts = {
+            "predictions": request,
+            "sweeps": {"request": request, "axes": axes},
+            "validations": {"request": request, "replicates": 10},
+        }
+        own: list[str] = [f"dataset-{dataset_id}"]
+        for path, body in posts.items():
+            answer = httpx.post(f"{working.url}/v1/{path}", json=body, headers={"Prefer": "respond-async"})
+            assert answer.status_code == 202, answer.text
+            own.append(answer.json()["id"])
+        for job_id in own[:-1]:  # the last one may still be under way
+            wait_until(lambda at=f"/v1/jobs/{job_id}": ended(working, at), what="a job's end")
         url = running_url(working.data_dir)
         assert url is not None
+        keys = [dataset_id, *(job_id.partition("-")[2] for job_id in own)]
         with closing(connect(url, timeout=5.0)) as connection:
-            # As if that job rested on this data set.
-            connection.sadd(index_key(dataset_id), later["id"])
-            answer = httpx.delete(f"{working.url}{PATH}/{dataset_id}")
+            names = [name.decode() for name in connection.scan_iter("*")]
+            assert all(any(key in name for name in names) for key in keys)
+            answer = httpx.delete(f"{working.url}{PATH}/{dataset_id}", timeout=30.0)
             assert (answer.status_code, answer.content) == (204, b"")
-            left = [name for name in connection.scan_iter("*") if dataset_id.encode() in name]
-            assert left == []
-            assert not {later["id"].encode(), f"dataset-{dataset_id}".encode()} & set(
-                connection.zrange(LISTED_KEY, 0, -1)
-            )
+            left = [name.decode() for name in connection.scan_iter("*")]
+            assert [name for name in left if any(key in name for key in keys)] == []
+            assert not {job_id.encode() for job_id in own} & set(connection.zrange(LISTED_KEY, 0, -1))
         assert_nothing_of(working, dataset_id)
-        for job_id in (later["id"], f"dataset-{dataset_id}"):
+        for job_id in own:
             assert_problem(httpx.get(f"{working.url}/v1/jobs/{job_id}"), 404, "not_found")
         assert_problem(httpx.get(f"{working.url}{PATH}/{dataset_id}"), 404, "not_found")
         assert_problem(httpx.delete(f"{working.url}{PATH}/{dataset_id}"), 404, "not_found")
+        answer = httpx.post(f"{working.url}/v1/predictions", json=request)
+        assert_problem(answer, 422, "unknown_dataset", pointer="/regime/dataset_id")
         assert succeeded(working, post(working, file))["dataset_id"] == dataset_id  # sent again, it is read again
 
     def test_before_it_has_been_read_in(self, idle: RunningService) -> None:
