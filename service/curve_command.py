@@ -86,8 +86,8 @@ def curve(
     from service.cli import _fail, _problems, _settings  # noqa: PLC0415 - which registers this command
     from service.problems import ProblemException  # noqa: PLC0415
     from service.stores import open_stores  # noqa: PLC0415
-    from workers import pools  # noqa: PLC0415 - heavy imports wait until they are needed
     from workers.refusals import Refused  # noqa: PLC0415
+    from workers.stored_rows import described  # noqa: PLC0415
 
     if plot is not None and plot.suffix.lower() not in PICTURES:
         _fail(f"--plot takes a file that ends in {', '.join(PICTURES)}, got {plot.name}", code=2)
@@ -98,7 +98,7 @@ def curve(
     found: list[Curve] = []
     with _problems(as_json=as_json):
         try:
-            n_rows = pools.described(dataset_id).n_rows
+            n_rows = described(dataset_id).n_rows
             chosen = _sizes(sizes, n_rows)
             named = {text: _model(text) for text in model}
         except Refused as refusal:

@@ -59,6 +59,11 @@ class PoolProblem:
                 f"n_samples must leave rows to test on, {self.rows.shape[0]} rows do not after {self.n_samples}",
                 argument="n_samples",
             )
+        if self.learner.needs_classes and not (self.classes and self.targets.shape[1] == 1):
+            raise InadmissibleProblem(
+                f"{type(self.learner).__name__} needs two classes, coded in one column; take a learner of square loss",
+                argument="learner",
+            )
 
 
 def simulate_pool(
@@ -125,8 +130,8 @@ def _split(problem: PoolProblem, streams: Streams) -> dict[str, Any]:
     return measured | {
         "test_error": _mistakes(fresh, at_test),
         "train_error": _mistakes(own, fits.scores),
-        "test_loss": 0.5 * _squares(fresh - at_test),
-        "train_loss": 0.5 * _squares(own - fits.scores),
+        "test_loss": _loss(problem.learner, fresh, at_test),
+        "train_loss": _loss(problem.learner, own, fits.scores),
     }
 
 
@@ -177,6 +182,14 @@ def _squares(residuals: Any) -> Any:
     """Return the mean over rows of squares, summed over columns."""
     xp = array_api_compat.array_namespace(residuals)
     return xp.sum(dot(transposed(residuals), transposed(residuals)), axis=-1) / int(residuals.shape[-2])
+
+
+def _loss(learner: Learner, codes: Any, scores: Any) -> Any:
+    """Return the mean loss: of the margin of two classes, half the squared error of the codes of more."""
+    if int(codes.shape[-1]) > 1 or learner.loss is None:
+        return 0.5 * _squares(codes - scores)
+    xp = array_api_compat.array_namespace(scores)
+    return xp.mean(learner.loss(codes[..., 0] * scores[..., 0]), axis=-1)
 
 
 def _mistakes(codes: Any, scores: Any) -> Any:

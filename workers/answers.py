@@ -5,6 +5,7 @@ from typing import Any
 
 from theory import Equivalent, Spectrum
 from theory.classification.convex import ClassificationPrediction
+from theory.classification.gaussian_clusters import Clusters
 from theory.classification.gradient import MixtureRates, TeacherRates
 from theory.classification.labels import MixtureLabels
 from theory.classification.teacher import TeacherLabels
@@ -21,12 +22,14 @@ class Built:
         spectrum: of the inputs, where features that are not linear were built on them or are to be trained; None otherwise.
         classes: where labels are classes, what other losses and error rates need.
         pool: of stored rows, what stands for the equivalent.
+        clusters: of such rows, for losses that have no theory on the rows themselves.
     """
 
     equivalent: Equivalent | None = None
     spectrum: Spectrum | None = None
     classes: "Classes | None" = None
     pool: PoolSource | None = None
+    clusters: Clusters | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,7 @@ class Answer:
         network: overlaps of hidden units, by the names of the wire.
         interval_low, interval_high: between which what test_error means lies with a probability of 90 %, where it is estimated.
         reliability: leave-one-out over generalised cross-validation, less 1, of an estimate.
+        n_used: rows that it was made from.
         extrapolated: whether there are fewer rows than n_samples.
         classifier, outer_ridge: the solution of a convex loss, and of any fixed point: where derivatives start from.
         separability: of the classes; see :class:`theory.classification.separability.Separability`.
@@ -85,6 +89,7 @@ class Answer:
     interval_low: float | None = None
     interval_high: float | None = None
     reliability: float | None = None
+    n_used: int = 0
     extrapolated: bool = False
     classifier: ClassificationPrediction | None = None
     outer_ridge: float | None = None

@@ -21,6 +21,8 @@ from theory.classification.teacher import TeacherLabels
 from theory.equivalents.mixture import MixtureEquivalent, mean_energies
 from theory.equivalents.population import EquivalentPopulation, Population, SpectralPopulation
 from workers.answers import Built, Classes
+from workers.clusters import LEARNERS as CLUSTER_LEARNERS
+from workers.clusters import clusters_in
 from workers.inputs import inputs_of, means_of, modes_of, parameters_of, pointer_to, spectrum_of
 from workers.networks import in_words_of_the_wire
 from workers.networks import pointer_of as network_pointer
@@ -85,8 +87,9 @@ def _without_equivalent(request: PredictionRequest, regime: TeacherNetworkRegime
     """What is solved is not known yet: features are trained with their learner, or estimated when they are needed."""
     if isinstance(regime, TeacherNetworkRegime):
         return Built(spectrum=spectrum_of(regime))
-    model = request.model
-    return Built(pool=source_of(regime.dataset_id, form(model.features), fit_intercept=model.fit_intercept))
+    model, kind = request.model, request.model.learner.kind
+    source = source_of(regime.dataset_id, form(model.features), fit_intercept=model.fit_intercept)
+    return Built(pool=source, clusters=clusters_in(source, learner=kind) if kind in CLUSTER_LEARNERS else None)
 
 
 def _mixture(request: PredictionRequest, regime: MixtureRegime, form: Any) -> Built:

@@ -28,8 +28,8 @@ from theory.learners.networks import typical_overlaps
 from workers.features import activation_of
 from workers.finite_features import features_of
 from workers.inputs import inputs_of, means_of, parameters_of, spectrum_of
-from workers.pools import Described, described, rows_of
 from workers.refusals import Refused
+from workers.stored_rows import Described, described, rows_of
 
 Array = npt.NDArray[np.float64]
 
@@ -296,5 +296,7 @@ def _cost_of_split(request: PredictionRequest, data: Described) -> tuple[float, 
         mapped = 0.0 if features.kind == "linear" else rows * d * last
     smaller = min(n, last)
     held = data.n_rows * d + rows * max(last, d) + smaller**2 + (0.0 if features.kind == "kernel" else last * d)
-    solve = 0.5 * smaller**3 + 2.0 * smaller**2 * data.n_targets
+    solve = {"logistic": 60.0, "hinge": 200.0}.get(
+        request.model.learner.kind, 0.5
+    ) * smaller**3 + 2.0 * smaller**2 * data.n_targets
     return held, 2.0 * mapped + 2.0 * n * last * smaller + solve + 2.0 * data.n_rows * d

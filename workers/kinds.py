@@ -1,7 +1,7 @@
 """What a row of the tables holds: a kind's schema, what works it out, and where that comes from."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from api_schemas.base import Schema
@@ -65,7 +65,9 @@ class LearnerKind(Kind):
     Attributes:
         answers: by kind of regime, what it attains; takes the request and what was built of it.
         features: the kinds that it has a theory with, where not with all.
+        features_in: the same in some regimes.
     """
 
     answers: Mapping[str, Callable[..., Any]]
     features: tuple[str, ...] | None = None
+    features_in: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

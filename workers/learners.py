@@ -7,8 +7,10 @@ import numpy as np
 
 import theory
 from api_schemas.prediction import PredictionRequest
+from theory.classification.clusters import predict_clusters
 from theory.classification.convex import ClassificationPrediction, predict_classifier
 from theory.classification.discriminant import predict_discriminant
+from theory.classification.gaussian_clusters import Clusters
 from theory.classification.gradient import MixtureRates
 from theory.classification.losses import Hinge, Logistic, Square
 from theory.classification.separability import separability
@@ -115,14 +117,32 @@ def ridge_of_classes(request: PredictionRequest, built: Built) -> Answer:
 
 def logistic(request: PredictionRequest, built: Built) -> Answer:
     """Logistic regression."""
+    if built.clusters is not None:
+        return _on_clusters(request, built.clusters, Logistic())
     _refuse_penalised_constant(built)
     return _by_loss(request, built, Logistic())
 
 
 def hinge(request: PredictionRequest, built: Built) -> Answer:
     """The support vector machine."""
+    if built.clusters is not None:
+        return _on_clusters(request, built.clusters, Hinge())
     _refuse_penalised_constant(built)
     return _by_loss(request, built, Hinge())
+
+
+def _on_clusters(request: PredictionRequest, clusters: Clusters, loss: Logistic | Hinge) -> Answer:
+    """A classifier of rows, which are taken for Gaussian within each class."""
+    learner: Any = request.model.learner
+    n_samples = request.regime.n_samples
+    found = predict_clusters(
+        clusters,
+        loss,
+        n_samples=n_samples,
+        penalty=learner.penalty,
+        fit_intercept=request.model.fit_intercept,
+    )
+    return Answer.of(found, phase=_phase(n_samples, clusters.means.shape[1]))
 
 
 def _penalised_constant(built: Built) -> bool:

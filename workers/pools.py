@@ -27,7 +27,8 @@ from theory.pools import Pool, pool_of_kernel, pool_of_rows, predict_pool
 from workers import data_store
 from workers.features import PoolFeatures
 from workers.finite_features import features_of
-from workers.refusals import DatasetNotReady, Refused, UnknownDataset
+from workers.refusals import Refused
+from workers.stored_rows import described, refused_if_gone, rows_of, when_gone
 
 log = structlog.get_logger("foretell.worker")
 
@@ -49,6 +50,8 @@ SECONDS_PER_CLASS = 0.12
 """Of rates of misclassification by Gaussian numbers, which more than two classes take."""
 SECONDS_PER_ENTRY, SECONDS_PER_DUAL, SECONDS_PER_SERIES = 2e-8, 6e-8, 6e-7
 """Of the evaluation of a kernel; of a network's, per layer, where averages are closed forms and where they are series."""
+SCALES = (1e-100, 1e100)
+"""Eigenvalues within this range have products that stay within double precision."""
 RANK_TOLERANCE = 1e-12
 """Of the largest eigenvalue: smaller ones are rounding."""
 
@@ -69,29 +72,13 @@ class EstimateTakesLong(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Described:
-    """What there is to know of a data set before its rows are read.
-
-    Attributes:
-        n_rows, n_features, n_targets: their numbers; of more than two classes there is a target each.
-        classes: whether labels are classes.
-        stamp: of the description that this was read from.
-    """
-
-    n_rows: int
-    n_features: int
-    n_targets: int
-    classes: bool
-    stamp: tuple[str, int, int] | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class PoolSource:
     """Rows and features, of which the estimate is made when it is first needed.
 
     Attributes:
         dataset_id: of the rows.
         n_rows: how many there are.
+        n_targets: columns of numbers, or of the codes of classes.
         metric: what a test error on them measures.
         features: see there.
         fit_intercept: whether an unpenalised constant is fitted.
@@ -99,6 +86,7 @@ class PoolSource:
 
     dataset_id: str
     n_rows: int
+    n_targets: int
     metric: Literal["squared_error", "misclassification"]
     features: PoolFeatures
     fit_intercept: bool
@@ -129,11 +117,6 @@ class PoolSource:
         return self.features.width
 
     @property
-    def n_used(self) -> int:
-        """Rows that the estimate is made from."""
-        return self.pool.n_rows
-
-    @property
     def rank(self) -> float:
         """Directions beside the constant that can be fitted; infinite where the rows show no end of them."""
         pool = self.pool
@@ -150,7 +133,6 @@ class PoolSource:
 
 
 _kept: OrderedDict[tuple[str, str], Pool] = OrderedDict()
-_descriptions: dict[str, Described] = {}
 _locks: dict[tuple[str, str], threading.Lock] = {}
 _guard = threading.Lock()
 _memory = MEMORY
@@ -204,6 +186,7 @@ def predict(source: PoolSource, n_samples: Any, penalty: Any, width: Any) -> dic
         "target_ridge": ridge,
         "interval_low": values["low"],
         "interval_high": values["high"],
+        "n_used": pool.n_rows,
     }
 
 
@@ -218,66 +201,11 @@ def source_of(dataset_id: str, features: PoolFeatures, *, fit_intercept: bool) -
     return PoolSource(
         dataset_id=dataset_id,
         n_rows=found.n_rows,
+        n_targets=found.n_targets,
         metric="misclassification" if found.classes else "squared_error",
         features=features,
         fit_intercept=fit_intercept,
     )
-
-
-def described(dataset_id: str) -> Described:
-    """Return what there is to know of a data set before its rows are read.
-
-    Raises:
-        UnknownDataset: there is no such data set, or not any more.
-        DatasetNotReady: it is being read in.
-    """
-    with _refused_if_gone(dataset_id):
-        store = data_store.store()
-        try:
-            status = (store.folder / dataset_id / "dataset.json").stat()
-            stamp = (str(store.folder), status.st_ino, status.st_mtime_ns)
-        except FileNotFoundError:
-            stamp = None
-        stored = _descriptions.get(dataset_id)
-        if stamp is None or stored is None or stored.stamp != stamp:
-            found = store.dataset(dataset_id)
-            stored = _descriptions[dataset_id] = Described(
-                n_rows=found.rows,
-                n_features=len(found.features),
-                n_targets=len(found.classes) if found.classes and len(found.classes) > 2 else len(found.targets),
-                classes=found.task == "classification",
-                stamp=stamp,
-            )
-        return stored
-
-
-@contextmanager
-def _refused_if_gone(dataset_id: str) -> Iterator[None]:
-    """Refuse a request on a data set that is not there, whenever that is noticed."""
-    try:
-        yield
-    except (data_store.UnknownDataset, data_store.NoStore):
-        _forget(dataset_id)
-        raise UnknownDataset(
-            "/regime/dataset_id",
-            f"there is no data set {dataset_id}, or not any more; POST /v1/datasets stores one and says its id",
-        ) from None
-    except data_store.NotReady:
-        raise DatasetNotReady(
-            "/regime/dataset_id",
-            f"the data set {dataset_id} is being read in; ask again when its job has succeeded",
-        ) from None
-
-
-def rows_of(dataset_id: str) -> data_store.Rows:
-    """Return the rows of a data set, mapped into memory.
-
-    Raises:
-        UnknownDataset: there is no such data set, or not any more.
-        DatasetNotReady: it is being read in.
-    """
-    with _refused_if_gone(dataset_id):
-        return data_store.store().rows(dataset_id)
 
 
 def pool_of(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool:
@@ -301,7 +229,7 @@ def pool_of(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool
             return found
         lock = _locks.setdefault(key, threading.Lock())
     try:
-        with lock, _refused_if_gone(dataset_id):
+        with lock, refused_if_gone(dataset_id):
             found = _kept.get(key) or data_store.store().pool(*key)
             if found is None:
                 _take_time(seconds_to_estimate(dataset_id, features))
@@ -367,12 +295,18 @@ def _estimated(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> P
     try:
         with np.errstate(all="ignore"):
             if isinstance(features, LinearFeatures):
-                return pool_of_rows(np.asarray(rows), np.asarray(targets), **options)
-            kernel = kernel_matrix(features_of(features), np.asarray(rows))
-            return pool_of_kernel(kernel, np.asarray(targets), overwrite=True, **options)
+                found = pool_of_rows(np.asarray(rows), np.asarray(targets), **options)
+            else:
+                kernel = kernel_matrix(features_of(features), np.asarray(rows))
+                found = pool_of_kernel(kernel, np.asarray(targets), overwrite=True, **options)
+            smallest, largest = SCALES
+            if not smallest <= found.eigenvalues[0] * found.n_rows <= largest:
+                raise ArithmeticError("their kernel's eigenvalues leave double precision")  # noqa: TRY301 - one way out
+            _ = found.curves  # which finds numbers that are not finite
     except (ValueError, ArithmeticError, InadmissibleProblem) as error:
         # A kernel that overflows on these rows, or is the same for all of them.
         raise Refused("/model/features", f"have no estimate on these rows: {error}; choose another scale") from None
+    return found
 
 
 def kernel_matrix(kernel: Kernel, rows: Array) -> Array:
@@ -415,13 +349,14 @@ def _take_time(seconds: float) -> None:
 def _forget(dataset_id: str) -> None:
     """Drop the estimates of a data set that is gone."""
     with _guard:
-        _descriptions.pop(dataset_id, None)
         for key in [key for key in _kept if key[0] == dataset_id]:
             del _kept[key]
+
+
+when_gone(_forget)
 
 
 def forget_all() -> None:
     """Drop all estimates of this process; those in the store stay."""
     with _guard:
-        _descriptions.clear()
         _kept.clear()

@@ -138,7 +138,7 @@ def _pool_state(source: PoolSource, answer: Answer) -> PoolState:
     return PoolState(
         dataset_id=source.dataset_id,
         n_rows=source.n_rows,
-        n_used=source.n_used,
+        n_used=answer.n_used or source.n_rows,
         reliability=_finite(answer.reliability),
         extrapolated=bool(answer.extrapolated),
     )

@@ -157,12 +157,14 @@ LEARNERS = {
     ),
     "logistic": LearnerKind(
         schema=learner.LogisticLearner,
-        answers=dict.fromkeys(CLASSES, learners.logistic),
+        answers=dict.fromkeys((*CLASSES, "dataset"), learners.logistic),
+        features_in={"dataset": ("linear",)},
         sources=(MAI_LIAO_LOGISTIC, LOUREIRO, CANDES_SUR),
     ),
     "hinge": LearnerKind(
         schema=learner.HingeLearner,
-        answers=dict.fromkeys(CLASSES, learners.hinge),
+        answers=dict.fromkeys((*CLASSES, "dataset"), learners.hinge),
+        features_in={"dataset": ("linear",)},
         sources=(MIGNACCO, MONTANARI),
     ),
     "lda": LearnerKind(
@@ -204,7 +206,8 @@ def builder(features_kind: str, regime_kind: str) -> Callable[..., Any] | None:
 def goes_together(features_kind: str, learner_kind: str, regime_kind: str) -> bool:
     """Whether there is a theory of the three."""
     row = LEARNERS[learner_kind]
-    trained = regime_kind in row.answers and (row.features is None or features_kind in row.features)
+    takes = row.features_in.get(regime_kind, row.features)
+    trained = regime_kind in row.answers and (takes is None or features_kind in takes)
     return trained and builder(features_kind, regime_kind) is not None
 
 

@@ -15,9 +15,9 @@ from api_schemas.validation import Comparison, Validation, ValidationRequest
 from simulation.devices import HOST, Device
 from simulation.statistics import Moments
 from workers.finite import QUANTITIES, cost, finite_problem
-from workers.pools import rows_of
 from workers.predictions import predict
 from workers.refusals import Refused
+from workers.stored_rows import rows_of
 
 KEY_PREFIX = f"foretell/validations/{theory.SOLVER_VERSION}"
 
@@ -214,7 +214,7 @@ def _compared(
         finite = [number for number in numbers if number is not None]
         moments = Moments.of(finite)
         moved = None if fewer is None else getattr(fewer, name)
-        if answer.pool is None:
+        if answer.interval is None:
             allowance = abs(value) / n_samples + (abs(value - moved) if moved is not None else abs(value))
         else:
             allowance = abs(value) * _uncertainty(answer)
@@ -245,10 +245,9 @@ def _uncertainty(answer: Prediction) -> float:
     Against splits of the rows that an estimate was made from, it is the estimate that is uncertain; what the limit of large
     sizes neglects is little beside that.
     """
-    if answer.interval is None or not answer.test_error:
-        return 1.0
+    assert answer.interval is not None
     low, high = answer.interval
-    return 0.5 * (high - low) / answer.test_error
+    return 0.5 * (high - low) / answer.test_error if answer.test_error else 1.0
 
 
 def spread(count: int) -> float:

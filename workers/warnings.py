@@ -18,6 +18,7 @@ from api_schemas.regime import MixtureRegime, RegressionRegime, SphereRegime, Te
 from theory import Equivalent, ModalEquivalent
 from theory.covariance import Spectrum
 from theory.equivalents.layered import LayeredEquivalent
+from theory.pools.clusters import small_error_of_clusters
 from workers.answers import Answer, Built
 from workers.features import kernel_of
 from workers.pools import PoolSource
@@ -66,6 +67,8 @@ def warnings_for(request: PredictionRequest, built: Built, answer: Answer) -> li
     found += _of_classes(request, answer)
     if built.pool is not None:
         found += _of_rows(request, built.pool, answer)
+    if built.clusters is not None:
+        found += _of_clusters(answer)
     if built.equivalent is not None:
         found += _of_the_target(request, built.equivalent)
     return [PredictionWarning(code=code, detail=detail) for code, detail in found]
@@ -205,10 +208,10 @@ def _of_rows(request: PredictionRequest, source: PoolSource, answer: Answer) -> 
             "few_rows",
             f"the data set has {source.n_rows} rows: what is estimated from so few is uncertain, and so is how uncertain it is",
         )
-    if source.n_used < source.n_rows:
+    if 0 < answer.n_used < source.n_rows:
         yield (
             "subsampled_pool",
-            f"the estimate was made from {source.n_used} of the {source.n_rows} rows, drawn at random: the kernel matrix of"
+            f"the estimate was made from {answer.n_used} of the {source.n_rows} rows, drawn at random: the kernel matrix of"
             " more exceeds the memory for it, FORETELL_POOL_MEMORY",
         )
     if answer.extrapolated:
@@ -216,7 +219,7 @@ def _of_rows(request: PredictionRequest, source: PoolSource, answer: Answer) -> 
         between = f"; at 90 % the error lies between {low:.4g} and {high:.4g}" if low is not None else ""
         yield (
             "beyond_pool",
-            f"n_samples = {n_samples:g} exceeds the {source.n_used} rows of the estimate: degrees of freedom and the target's"
+            f"n_samples = {n_samples:g} exceeds the {answer.n_used} rows of the estimate: degrees of freedom and the target's"
             f" remainder are continued by the power laws that they follow within it{between}",
         )
     if answer.reliability is not None and abs(answer.reliability) > UNRELIABLE:
@@ -225,6 +228,17 @@ def _of_rows(request: PredictionRequest, source: PoolSource, answer: Answer) -> 
             f"leave-one-out and generalised cross-validation differ by {100.0 * answer.reliability:+.2g} %: at so small a"
             " penalty these rows do not behave like Gaussian ones, of which both say the same; the interval is wider by that",
         )
+
+
+def _of_clusters(answer: Answer) -> Iterator[tuple[str, str]]:
+    yield (
+        "gaussian_clusters",
+        "the rows of each class are taken for Gaussian, with the mean and covariance that they have: on digits rates of"
+        " misclassification were up to 15 % off, and training losses up to 13 %; no interval is known",
+    )
+    small = small_error_of_clusters(answer.test_error)
+    if small is not None:
+        yield "small_error_of_clusters", small
 
 
 def _of_small_training_errors(name: str, answer: Answer, value: float, labels: float) -> Iterator[tuple[str, str]]:

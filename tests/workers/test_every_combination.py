@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.datasets import DIABETES, keep_all
+from tests.datasets import BINARY, DIABETES, keep_all
 from tests.running import RunningService, wait_until
 from tests.service.test_validations import submit
 from tests.simulation.finite_size import case, infinite, kernel, layer, network
@@ -71,10 +71,12 @@ def requests() -> dict[str, Body]:
         names = list(KERNELS) if kinds["features"] == "kernel" else [kinds["features"]]
         for name in names:
             label = f"{name}-{kinds['learner']}-{kinds['regime']}"
-            if kinds["regime"] == "dataset" and name == "random_features":
-                found[label] = case(network(layer("relu", 200)), REGIMES["dataset"], LEARNERS[kinds["learner"]])
-                continue
-            found[label] = case(FEATURES[name], REGIMES[kinds["regime"]], LEARNERS[kinds["learner"]])
+            features, regime = FEATURES[name], REGIMES[kinds["regime"]]
+            if kinds["regime"] == "dataset":
+                features = network(layer("relu", 200)) if name == "random_features" else features
+                classes = kinds["learner"] in ("logistic", "hinge")
+                regime = {**regime, "dataset_id": BINARY} if classes else regime
+            found[label] = case(features, regime, LEARNERS[kinds["learner"]])
     return found
 
 

@@ -16,8 +16,9 @@ from theory.activations import activation
 from workers import pools
 from workers.data_store import DataStore, open_store, store
 from workers.features import PoolFeatures
-from workers.pools import EstimateTakesLong, described, estimates_within, kernel_matrix, pool_name, pool_of, source_of
+from workers.pools import EstimateTakesLong, estimates_within, kernel_matrix, pool_name, pool_of, source_of
 from workers.refusals import DatasetNotReady, UnknownDataset
+from workers.stored_rows import described, rows_of
 
 LINEAR = LinearFeatures()
 RBF = KernelFeatures.model_validate({"kind": "kernel", "kernel": {"kind": "rbf"}})
@@ -102,7 +103,7 @@ def test_what_is_deleted_is_forgotten_at_once(own: DataStore) -> None:
     assert not [key for key in pools._kept if key[0] == DIABETES]
     for ask in (
         lambda: source_of(DIABETES, PoolFeatures(infinite=LINEAR), fit_intercept=False),
-        lambda: pools.rows_of(DIABETES),
+        lambda: rows_of(DIABETES),
         lambda: pool_of(DIABETES, LINEAR, fit_intercept=False),
     ):
         with pytest.raises(UnknownDataset):
@@ -159,13 +160,11 @@ def test_time_is_shared_by_all_estimates_inside(own: DataStore) -> None:
 
 
 def test_kernels_beyond_the_memory_use_some_of_the_rows(own: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = source_of(DIGITS, PoolFeatures(infinite=RBF), fit_intercept=False)
-    assert (whole.n_rows, whole.n_used) == (200, 200)
+    assert pool_of(DIGITS, RBF, fit_intercept=False).n_rows == 200
     monkeypatch.setattr(pools, "_memory", int(pools.COPIES * 8 * 120**2))
-    part = source_of(DIGITS, PoolFeatures(infinite=RBF), fit_intercept=False)
-    assert (part.n_rows, part.n_used) == (200, 120)
+    assert pool_of(DIGITS, RBF, fit_intercept=False).n_rows == 120
     # Of linear features the matrix of the 64 columns is decomposed.
-    assert source_of(DIGITS, PoolFeatures(infinite=LINEAR), fit_intercept=False).n_used == 200
+    assert pool_of(DIGITS, LINEAR, fit_intercept=False).n_rows == 200
 
 
 @pytest.mark.parametrize(
