@@ -17,12 +17,15 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
 
+from api_schemas.dataset import DatasetForm, DatasetReading
 from service.data_folder import running_url
 from tests.running import RunningService, wait_until
 from tests.service.wire import Wire, assert_problem, finite, memory_stays, post_head
 from tests.workers.files import CLASSES, FILES, csv_of, npy_of
 from tests.workers.test_worker import ended, running_worker, workers_started
+from workers import data_store
 from workers.data_store import UPLOADS, DataStore
+from workers.dataset_jobs import read_in
 from workers.queue import LISTED_KEY, connect
 
 PATH = "/v1/datasets"
@@ -406,6 +409,21 @@ class TestDeletion:
         answer = httpx.post(f"{working.url}/v1/predictions", json=request)
         assert_problem(answer, 422, "unknown_dataset", pointer="/regime/dataset_id")
         assert succeeded(working, post(working, file))["dataset_id"] == dataset_id  # sent again, it is read again
+
+    def test_cancelling_what_rests_on_it_leaves_it(self, idle: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+        job = post(idle).json()
+        # Read in here, as there is no worker, which would be too fast to be cancelled.
+        monkeypatch.setattr(data_store, "_opened", [DataStore(folder_of(idle))])
+        form = DatasetForm(task="regression", target=["y"], format="csv")
+        reading = DatasetReading(dataset_id=job["dataset_id"], name="pool.csv", limit=2**20, form=form)
+        read_in(reading, key=job["dataset_id"])
+        regime = {"kind": "dataset", "dataset_id": job["dataset_id"], "n_samples": 15}
+        request = {"model": {"learner": {"kind": "ridge", "penalty": 0.1}}, "regime": regime}
+        for path, body in {"predictions": request, "validations": {"request": request}}.items():
+            later = httpx.post(f"{idle.url}/v1/{path}", json=body, headers={"Prefer": "respond-async"}).json()
+            assert httpx.delete(f"{idle.url}/v1/jobs/{later['id']}").json()["status"] == "cancelled"
+        assert httpx.get(f"{idle.url}{PATH}/{job['dataset_id']}").status_code == 200
+        assert httpx.delete(f"{idle.url}{PATH}/{job['dataset_id']}").status_code == 204
 
     def test_before_it_has_been_read_in(self, idle: RunningService) -> None:
         job = post(idle).json()
