@@ -15,9 +15,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from click.testing import Result
 from sklearn.datasets import load_diabetes
+from typer.testing import CliRunner
 
 from api_schemas.dataset import DatasetForm, DatasetReading
+from service.cli import app
 from service.data_folder import running_url
 from tests.running import RunningService, wait_until
 from tests.service.wire import Wire, assert_problem, finite, memory_stays, post_head
@@ -98,13 +101,13 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
 
 class TestUploads:
     def test_every_format_is_the_same_data_set_by_another_name(self, working: RunningService) -> None:
-        names = ("csv", "npy", "npz", "parquet", "arrow", "arrow stream")
+        names = ("csv", "npz", "parquet", "arrow stream")
         answers = {
             name: post(working, FILES[name][0], form={"task": "regression", "target": FILES[name][1]}) for name in names
         }
         found = {name: succeeded(working, answer) for name, answer in answers.items()}
         assert len({one["dataset_id"] for one in found.values()}) == len(names)
-        assert [one["format"] for one in found.values()] == ["csv", "npy", "npz", "parquet", "arrow", "arrow"]
+        assert [one["format"] for one in found.values()] == ["csv", "npz", "parquet", "arrow"]
         store = DataStore(folder_of(working))
         arrays = {store.rows(one["dataset_id"]).rows.tobytes() for one in found.values()}
         assert len(arrays) == 1
@@ -267,6 +270,7 @@ class TestRefusals:
             assert httpx.delete(f"{idle.url}{PATH}/{job['dataset_id']}").status_code == 204
         assert_no_uploads(idle)
 
+    @pytest.mark.slow  # tests/service/test_security.py has the shorter form
     def test_keys_are_asked_for_before_a_byte_is_read(self, tmp_path: Path) -> None:
         own = RunningService(tmp_path, "--auth", "required")
         command = [sys.executable, "-m", "service", "keys", "add", "mine", "--data-dir", str(own.data_dir)]
@@ -449,3 +453,65 @@ class TestDeletion:
         dataset_id = succeeded(working, post(working, file))["dataset_id"]
         shutil.rmtree(folder_of(working) / dataset_id)
         assert succeeded(working, post(working, file))["dataset_id"] == dataset_id
+
+
+def foretell(*words: str) -> Result:
+    return CliRunner().invoke(app, ["data", *words])
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize("where", ["here", "service"])
+    def test_from_adding_to_deleting(self, where: str, working: RunningService, tmp_path: Path) -> None:
+        file = tmp_path / "pool of mine.csv"
+        file.write_text(csv_of(labels=CLASSES))
+        at = ["--url", working.url] if where == "service" else ["--data-dir", str(tmp_path)]
+        options = ["--target", "y", "--task", "classification", "--standardize", "scale"]
+        added = foretell("add", str(file), *options, "--json", *at)
+        assert added.exit_code == 0, added.stderr
+        found = json.loads(added.stdout)
+        assert (found["name"], found["rows"], found["standardize"]) == ("pool of mine.csv", 30, "scale")
+        assert found["estimate"]["noise_variance"] >= 0.0
+        assert len(found["estimates"]) == 2
+        dataset_id = found["dataset_id"]
+        again = foretell("add", str(file), *options, *at)
+        assert dataset_id in again.stdout
+        assert "few_rows" in again.stdout
+        assert foretell("list", *at).stdout.split()[:2] == [dataset_id, "classification"]
+        shown = foretell("show", dataset_id[:8], "--json", *at)
+        assert json.loads(shown.stdout) == found
+        deleted = foretell("delete", dataset_id[:8], *at)
+        assert (deleted.exit_code, deleted.stdout) == (0, f"deleted {dataset_id}\n")
+        assert dataset_id not in foretell("list", *at).stdout
+        gone = foretell("show", dataset_id, *at)
+        assert gone.exit_code == 2
+        assert "no data set has an id that begins with" in gone.stderr
+
+    @pytest.mark.parametrize("where", ["here", "service"])
+    def test_what_is_refused_is_said(self, where: str, working: RunningService, tmp_path: Path) -> None:
+        file = tmp_path / "pool.csv"
+        file.write_text(csv_of())
+        at = ["--url", working.url] if where == "service" else ["--data-dir", str(tmp_path)]
+        unknown = foretell("add", str(file), "--target", "z", *at)
+        assert unknown.exit_code == 2
+        assert "/target: 'z' names no column; there are 'a', 'b', 'c', 'y'" in unknown.stderr
+        wild = foretell("add", str(file), "--target", "y", "--standardize", "wild", *at)
+        assert wild.exit_code == 2
+        assert "must be 'none', 'center' or 'scale'" in wild.stderr
+        assert foretell("add", str(tmp_path / "nothing.csv"), *at).exit_code == 2
+        if where == "here":
+            assert foretell("list", *at).stdout == ""
+
+    def test_a_running_service_on_the_folder_is_told(self, working: RunningService, tmp_path: Path) -> None:
+        file = tmp_path / "pool.csv"
+        file.write_text(csv_of() + "1,2,3,4\n")
+        added = foretell("add", str(file), "--target", "y", "--json", "--url", working.url)
+        dataset_id = json.loads(added.stdout)["dataset_id"]
+        assert foretell("delete", dataset_id, "--data-dir", str(working.data_dir)).exit_code == 0
+        with working.client() as client:
+            assert client.get(f"/v1/datasets/{dataset_id}").status_code == 404
+            assert client.get(f"/v1/jobs/dataset-{dataset_id}").status_code == 404
+
+    def test_a_service_that_is_not_there(self) -> None:
+        done = foretell("list", "--url", "http://127.0.0.1:1")
+        assert done.exit_code == 2
+        assert "refused" in done.stderr
