@@ -50,7 +50,7 @@ class Curve(NamedTuple):
 
 
 def curve(
-    dataset_id: Annotated[str, typer.Argument(help="The id of a data set, as 'foretell data list' shows it.")],
+    dataset_id: Annotated[str, typer.Argument(help="The data set's id, or its beginning.")],
     model: Annotated[
         list[str],
         typer.Option(
@@ -98,6 +98,7 @@ def curve(
     found: list[Curve] = []
     with _problems(as_json=as_json):
         try:
+            dataset_id = _whole(dataset_id)
             n_rows = described(dataset_id).n_rows
             chosen = _sizes(sizes, n_rows)
             named = {text: _model(text) for text in model}
@@ -126,6 +127,21 @@ def curve(
         for one in found:
             _show(one)
     raise typer.Exit(0 if any(row.test_error is not None for one in found for row in one.rows) else 1)
+
+
+def _whole(beginning: str) -> str:
+    """Return the id that has this beginning.
+
+    Raises:
+        ValueError: none has, or several have.
+    """
+    from workers.data_store import store  # noqa: PLC0415
+
+    found = [dataset_id for _, dataset_id in store().ids() if dataset_id.startswith(beginning)]
+    if len(found) != 1:
+        what = "no data set has" if not found else f"{len(found)} data sets have"
+        raise ValueError(f"{what} an id that begins with {beginning[:100]!r}; 'foretell data list' lists them")
+    return found[0]
 
 
 def _sizes(text: str | None, n_rows: int) -> list[float]:

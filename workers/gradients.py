@@ -73,12 +73,6 @@ def gradient_of(request: PredictionRequest, built: Built, answer: Answer) -> Gra
 
 
 def _unsupported(request: PredictionRequest) -> Unsupported:
-    if request.regime.kind == "dataset":
-        return Unsupported(
-            "/include",
-            "'gradient' is not available for regime.kind = 'dataset': what is estimated from rows is interpolated, and has no"
-            " exact derivatives; leave it out, or sweep over the number",
-        )
     features, learner, regime = request.model.features.kind, request.model.learner.kind, request.regime.kind
     return Unsupported(
         "/include",

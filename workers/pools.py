@@ -4,6 +4,8 @@ An estimate takes a decomposition of the rows' kernel, seconds or minutes; what 
 for in this process, then in the store, and made otherwise: by one thread, on which all others that need it wait.
 """
 
+import fcntl
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -233,8 +235,11 @@ def pool_of(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool
             found = _kept.get(key) or data_store.store().pool(*key)
             if found is None:
                 _take_time(seconds_to_estimate(dataset_id, features))
-                found = _estimated(dataset_id, features, fit_intercept=fit_intercept)
-                _keep_in_store(key, found)
+                with _alone(key):
+                    found = data_store.store().pool(*key)
+                    if found is None:
+                        found = _estimated(dataset_id, features, fit_intercept=fit_intercept)
+                        _keep_in_store(key, found)
     finally:
         with _guard:
             _locks.pop(key, None)
@@ -329,6 +334,24 @@ def kernel_matrix(kernel: Kernel, rows: Array) -> Array:
         # Of equal rows exactly: the root of a distance would make much of its rounding.
         matrix[piece, piece] = kernel.matrix(rows[piece])
     return matrix
+
+
+@contextmanager
+def _alone(key: tuple[str, str]) -> Iterator[None]:
+    """Wait until no other process of this machine makes the same estimate."""
+    path = data_store.store().folder / key[0] / "pools" / f".{key[1]}.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # the data set is gone, which is noticed soon, or its folder takes no lock: it is made twice then
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        # Who waits for the file that is gone now finds the estimate in the store; who comes later does too.
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _keep_in_store(key: tuple[str, str], pool: Pool) -> None:

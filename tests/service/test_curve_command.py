@@ -103,4 +103,12 @@ def test_slips_are_told(arguments: list[str], said: str) -> None:
 def test_a_data_set_that_is_not_there() -> None:
     done = run("--model", "linear", dataset=MISSING)
     assert done.exit_code == 2
-    assert "there is no data set" in done.output
+    assert "no data set has an id" in done.output
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_beginning_of_an_id_is_enough_if_it_is_that_of_one() -> None:
+    assert points("--model", "linear", "--sizes", "50", dataset=DIABETES[:2])
+    done = run("--model", "linear", dataset="d")
+    assert done.exit_code == 2
+    assert "3 data sets have" in done.output

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.datasets import BINARY, DIGITS, MISSING, keep_all
+from tests.datasets import BINARY, DIGITS, HARD, MISSING, digits, keep_all
 from tests.running import RunningService, wait_until
 from tests.service.wire import assert_problem, finite
 from tests.workers.test_dataset_requests import LAPLACE, LINEAR, RBF, RELU, body
@@ -162,3 +162,35 @@ def test_what_is_deleted_is_gone_at_once(service: RunningService) -> None:
         answer = post(service, "predictions", body(features, BINARY))
         assert_problem(answer, 422, "unknown_dataset", pointer="/regime/dataset_id")
     assert BINARY not in json.dumps(sorted(path.name for path in store.folder.iterdir()))
+
+
+def test_from_a_file_to_predictions_and_back_to_nothing(service: RunningService) -> None:
+    rows, labels = digits()
+    lines = [",".join([*(f"p{position}" for position in range(64)), "digit"])]
+    lines += [",".join([*map(repr, row), str(HARD[label])]) for row, label in zip(rows.tolist(), labels, strict=True)]
+    file = {"file": ("digits.csv", "\n".join(lines))}
+    form = {"target": "digit", "task": "classification"}
+    sent = httpx.post(f"{service.url}/v1/datasets", files=file, data=form, headers={"Prefer": "wait=30"}, timeout=60.0)
+    assert sent.json()["status"] == "succeeded", sent.text
+    dataset_id = sent.json()["dataset_id"]
+    # The same rows give what they give when they are stored by hand.
+    for n_samples in (50, 200, 450):
+        found, stored = (
+            finite(post(service, "predictions", body(RBF, one, n_samples)).content) for one in (dataset_id, DIGITS)
+        )
+        assert found["test_error"] == pytest.approx(stored["test_error"], rel=1e-9)
+        assert found["interval"] == pytest.approx(stored["interval"], rel=1e-9)
+    trained = post(service, "validations", {"request": body(RBF, dataset_id, 200), "replicates": 30}, Prefer="wait=60")
+    assert trained.json()["result"]["agrees"], trained.text
+    later = post(service, "predictions", body(LINEAR, dataset_id), Prefer="respond-async, wait=30")
+    assert later.status_code == 200
+    jobs = [
+        job for job in httpx.get(f"{service.url}/v1/jobs?limit=100").json()["jobs"] if job["dataset_id"] == dataset_id
+    ]
+    assert {job["kind"] for job in jobs} >= {"dataset", "prediction"}
+    assert httpx.delete(f"{service.url}/v1/datasets/{dataset_id}", timeout=30.0).status_code == 204
+    gone = post(service, "predictions", body(RBF, dataset_id, 200))
+    assert_problem(gone, 422, "unknown_dataset", pointer="/regime/dataset_id")
+    for job in [*jobs, trained.json()]:
+        assert httpx.get(f"{service.url}/v1/jobs/{job['id']}").status_code == 404, job["kind"]
+    assert httpx.delete(f"{service.url}/v1/datasets/{dataset_id}").status_code == 404

@@ -87,6 +87,23 @@ def test_many_who_need_an_estimate_at_once_have_it_made_once(own: DataStore, mon
     assert not pools._locks
 
 
+def test_what_another_process_makes_meanwhile_is_waited_for(own: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Counted(monkeypatch)
+    others = pool_of(DIABETES, RBF, fit_intercept=False)
+    key = (DIABETES, pool_name(RBF, fit_intercept=False))
+    (own.folder / DIABETES / "pools" / f"{key[1]}.npz").unlink()
+    pools.forget_all()
+    found: list[Any] = []
+    with pools._alone(key):  # a lock of its own, as another process has it
+        thread = threading.Thread(target=lambda: found.append(pool_of(DIABETES, RBF, fit_intercept=False)))
+        thread.start()
+        own.keep_pool(*key, others)
+    thread.join()
+    assert made.count == 1
+    assert len(found) == 1
+    assert not list((own.folder / DIABETES / "pools").glob(".*"))
+
+
 def test_names_tell_features_and_intercepts_apart() -> None:
     other = KernelFeatures.model_validate({"kind": "kernel", "kernel": {"kind": "rbf", "length_scale": 2.0}})
     names = {pool_name(one, fit_intercept=constant) for one in (LINEAR, RBF, other) for constant in (False, True)}
