@@ -11,7 +11,7 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --un
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install develop demo serve worker test test-slow check check-clients bench openapi format lock clean
+.PHONY: help install develop demo serve worker test test-slow check check-clients bench bench-data openapi format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ check-clients: develop ## generate TypeScript and Java-generated Python clients 
 
 bench: $(VENV)/.bench ## measure, side by side with baselines, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-data: $(VENV)/.bench ## compare predictions on real data with trained models (ARGS=--quick for a look)
+	$(BIN)/python -m benchmarks data $(ARGS)
 
 openapi: install ## write docs/openapi.json
 	$(BIN)/python -m service openapi > docs/openapi.json

@@ -61,7 +61,10 @@ class DatasetClass(Schema):
 
 
 class DatasetEigenspectrum(Schema):
-    """The population that the rows seem to be a sample of, in the fields of ``regime.kind = "eigenspectrum"``."""
+    """The population that the rows seem to be a sample of, in the fields of ``regime.kind = "eigenspectrum"``.
+
+    It goes with ``model.fit_intercept`` true. Sums over it are well determined, single eigenvalues are not.
+    """
 
     eigenvalues: list[float] = described("Of the covariance of the features.", unit="feature^2", example=[4.0, 1.0])
     multiplicities: list[float] = described("How many directions have it.", unit="1", example=[10.0, 54.0])
@@ -77,8 +80,8 @@ class DatasetEstimate(Schema):
     """What a linear fit of all rows says about them."""
 
     noise_variance: float | None = described(
-        "Of the labels, with what no linear function of the features has, summed over target columns; null where there are"
-        " too few rows to tell.",
+        "Of the labels, with what no linear function of the features has, summed over target columns, of classes over those of"
+        " their codes; null where it cannot be told.",
         unit="label^2",
         example=0.21,
     )
@@ -134,7 +137,8 @@ class Dataset(Schema):
     )
     eigenspectrum: DatasetEigenspectrum | None = Field(
         default=None,
-        description="Of linear features; null until the job has ended, and where it cannot be told.",
+        description="Of linear features, for predictions with an intercept; null until the job has ended, or where it cannot"
+        " be told.",
         examples=[None],
     )
     warnings: list[PredictionWarning] = Field(default=[], description="What to know about the rows.", examples=[[]])

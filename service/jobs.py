@@ -47,6 +47,8 @@ IDEMPOTENCY_SECONDS = 24 * 3600
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.25
 STOP_SECONDS = 1.0
+DELETE_SECONDS = 5.0
+"""For what rests on a data set to end, when that is deleted."""
 
 
 class Jobs:
@@ -142,7 +144,7 @@ class Jobs:
             return all(gone)
 
         await self._with_redis(cancel)
-        deadline = asyncio.get_running_loop().time() + STOP_SECONDS
+        deadline = asyncio.get_running_loop().time() + DELETE_SECONDS
         while not await self._with_redis(forget) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(FIRST_PAUSE)
         with suppress(UnknownDataset):  # what a worker that was being stopped still wrote
@@ -157,7 +159,8 @@ class Jobs:
             self._cancel(job_id)
             return False
         if job_id.startswith(chunks.ID_PREFIX):
-            chunks.delete_validation(self._connection, job_id.removeprefix(chunks.ID_PREFIX))
+            if not chunks.delete_validation(self._connection, job_id.removeprefix(chunks.ID_PREFIX)):
+                return False
         else:
             answered_jobs.delete(self._connection, job_id)
         queue.unlist(self._connection, [job_id])
@@ -206,7 +209,7 @@ class Jobs:
         """
         await self._with_redis(lambda: self._cancel(job_id))
         job = await self.wait(await self.read(job_id), STOP_SECONDS)
-        if job.dataset_id is not None and job.status == "cancelled":
+        if job.kind == "dataset" and job.dataset_id is not None and job.status == "cancelled":
             with suppress(UnknownDataset):
                 await asyncio.to_thread(data_store.store().delete, job.dataset_id)
         return job

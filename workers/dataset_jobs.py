@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from api_schemas.dataset import Dataset, DatasetEstimate, DatasetReading
+from api_schemas.dataset import Dataset, DatasetEigenspectrum, DatasetEstimate, DatasetReading
 from api_schemas.features import LinearFeatures
+from theory.covariance import InadmissibleProblem
 from theory.pools import Pool
+from theory.pools.population import population_spectrum
 from workers import data_store
 from workers.data_store import DataStore
 from workers.pools import pool_of
@@ -90,19 +92,43 @@ def described(store: DataStore, dataset: Dataset, progress: Callable[[float], ob
         pool = pool_of(dataset_id, LinearFeatures(), fit_intercept=True)
         progress(HALF_ESTIMATED)
         pool_of(dataset_id, LinearFeatures(), fit_intercept=False)
-        store.describe(dataset.model_copy(update={"estimate": estimate_of(pool)}))
+        eigenspectrum = eigenspectrum_of(pool)
+        found = {"estimate": estimate_of(pool, eigenspectrum), "eigenspectrum": eigenspectrum}
+        store.describe(dataset.model_copy(update=found))
     return store.dataset(dataset_id)
 
 
-def estimate_of(pool: Pool) -> DatasetEstimate:
-    """Return what an estimate says of the rows."""
+def estimate_of(pool: Pool, eigenspectrum: DatasetEigenspectrum | None) -> DatasetEstimate:
+    """Return what an estimate says of the rows.
+
+    Args:
+        pool: of linear features.
+        eigenspectrum: of the population behind it, if it could be told.
+    """
     best = int(np.argmin(pool.loo))
     rank_norm, rank_trace = pool.effective_ranks
     return DatasetEstimate(
-        noise_variance=pool.noise_variance,
+        # Not the pool's own: features that hardly vary drive that to 0.
+        noise_variance=None if eigenspectrum is None else eigenspectrum.noise_variance,
         reliability=float(pool.reliability[best]),
         effective_rank_trace=rank_trace,
         effective_rank_norm=rank_norm,
+    )
+
+
+def eigenspectrum_of(pool: Pool) -> DatasetEigenspectrum | None:
+    """Return the population that the rows seem to be a sample of, None where they do not say."""
+    try:
+        found = population_spectrum(pool)
+    except InadmissibleProblem:
+        return None
+    return DatasetEigenspectrum(
+        eigenvalues=found.eigenvalues.tolist(),
+        multiplicities=found.multiplicities.tolist(),
+        energies=found.energies.tolist(),
+        tail_trace=found.tail_trace,
+        noise_variance=found.noise_variance,
+        smallest_identified_ridge=found.smallest_identified_ridge,
     )
 
 

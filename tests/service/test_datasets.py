@@ -13,15 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from click.testing import Result
+from sklearn.datasets import load_diabetes
+from typer.testing import CliRunner
 
+from api_schemas.dataset import DatasetForm, DatasetReading
+from service.cli import app
 from service.data_folder import running_url
-from tests.running import EXAMPLE, RunningService, wait_until
+from tests.running import RunningService, wait_until
 from tests.service.wire import Wire, assert_problem, finite, memory_stays, post_head
-from tests.workers.files import CLASSES, FILES, csv_of
+from tests.workers.files import CLASSES, FILES, csv_of, npy_of
 from tests.workers.test_worker import ended, running_worker, workers_started
+from workers import data_store
 from workers.data_store import UPLOADS, DataStore
-from workers.dataset_jobs import index_key
+from workers.dataset_jobs import read_in
 from workers.queue import LISTED_KEY, connect
 
 PATH = "/v1/datasets"
@@ -94,13 +101,13 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
 
 class TestUploads:
     def test_every_format_is_the_same_data_set_by_another_name(self, working: RunningService) -> None:
-        names = ("csv", "npy", "npz", "parquet", "arrow", "arrow stream")
+        names = ("csv", "npz", "parquet", "arrow stream")
         answers = {
             name: post(working, FILES[name][0], form={"task": "regression", "target": FILES[name][1]}) for name in names
         }
         found = {name: succeeded(working, answer) for name, answer in answers.items()}
         assert len({one["dataset_id"] for one in found.values()}) == len(names)
-        assert [one["format"] for one in found.values()] == ["csv", "npy", "npz", "parquet", "arrow", "arrow"]
+        assert [one["format"] for one in found.values()] == ["csv", "npz", "parquet", "arrow"]
         store = DataStore(folder_of(working))
         arrays = {store.rows(one["dataset_id"]).rows.tobytes() for one in found.values()}
         assert len(arrays) == 1
@@ -263,6 +270,7 @@ class TestRefusals:
             assert httpx.delete(f"{idle.url}{PATH}/{job['dataset_id']}").status_code == 204
         assert_no_uploads(idle)
 
+    @pytest.mark.slow  # tests/service/test_security.py has the shorter form
     def test_keys_are_asked_for_before_a_byte_is_read(self, tmp_path: Path) -> None:
         own = RunningService(tmp_path, "--auth", "required")
         command = [sys.executable, "-m", "service", "keys", "add", "mine", "--data-dir", str(own.data_dir)]
@@ -318,6 +326,28 @@ class TestReading:
         assert httpx.delete(f"{idle.url}/v1/jobs/{job['id']}").json()["status"] == "cancelled"
         assert_nothing_of(idle, job["dataset_id"])
 
+    def test_the_eigenspectrum_can_be_sent_and_says_the_same(self, working: RunningService) -> None:
+        data = load_diabetes()
+        table = np.column_stack([data.data, data.target])
+        form = {"task": "regression", "target": "-1", "standardize": "scale"}
+        found = succeeded(working, post(working, npy_of(table), "diabetes.npy", form))
+        # Of diabetes an ordinary fit of all features leaves 2860 +- 200 (residual sum of squares over N - d - 1).
+        design = np.column_stack([np.ones(442), table[:, :-1]])
+        residual = np.linalg.lstsq(design, table[:, -1])[1][0] / (442 - 11)
+        assert abs(found["estimate"]["noise_variance"] / residual - 1.0) < 2.0 * (2.0 / 431) ** 0.5
+        spectrum = np.linalg.eigvalsh(np.corrcoef(data.data.T))
+        assert found["estimate"]["effective_rank_norm"] == pytest.approx(10.0 / spectrum.max(), rel=1e-9)
+        assert found["estimate"]["effective_rank_trace"] == pytest.approx(100.0 / (spectrum**2).sum(), rel=1e-9)
+        assert abs(found["estimate"]["reliability"]) < 0.05
+        population = {name: value for name, value in found["eigenspectrum"].items() if name[:8] != "smallest"}
+        model = {"learner": {"kind": "ridge", "penalty": 0.1}, "fit_intercept": True}
+        errors = []
+        for regime in ({"kind": "eigenspectrum", **population}, {"kind": "dataset", "dataset_id": found["dataset_id"]}):
+            body = {"model": model, "regime": {**regime, "n_samples": 221}}
+            answer = httpx.post(f"{working.url}/v1/predictions", json=body, timeout=60.0)
+            errors.append(finite(answer.content)["test_error"])
+        assert errors[0] == pytest.approx(errors[1], rel=0.005)
+
     def test_lists_go_on_from_page_to_page(self, working: RunningService) -> None:
         ids = [succeeded(working, post(working))["dataset_id"] for _ in range(3)]
         found: list[str] = []
@@ -349,26 +379,55 @@ class TestDeletion:
     def test_everything_is_gone(self, working: RunningService) -> None:
         file = content()
         dataset_id = succeeded(working, post(working, file))["dataset_id"]
-        later = httpx.post(f"{working.url}/v1/predictions", json=EXAMPLE, headers={"Prefer": "respond-async"}).json()
-        wait_until(lambda: ended(working, f"/v1/jobs/{later['id']}"), what="another job's end")
+        regime = {"kind": "dataset", "dataset_id": dataset_id, "n_samples": 15}
+        request = {"model": {"learner": {"kind": "ridge", "penalty": 0.1}}, "regime": regime}
+        axes = [{"path": "regime.n_samples", "values": [10, 20]}]
+        posts = {
+            "predictions": request,
+            "sweeps": {"request": request, "axes": axes},
+            "validations": {"request": request, "replicates": 10},
+        }
+        own: list[str] = [f"dataset-{dataset_id}"]
+        for path, body in posts.items():
+            answer = httpx.post(f"{working.url}/v1/{path}", json=body, headers={"Prefer": "respond-async"})
+            assert answer.status_code == 202, answer.text
+            own.append(answer.json()["id"])
+        for job_id in own[:-1]:  # the last one may still be under way
+            wait_until(lambda at=f"/v1/jobs/{job_id}": ended(working, at), what="a job's end")
         url = running_url(working.data_dir)
         assert url is not None
+        keys = [dataset_id, *(job_id.partition("-")[2] for job_id in own)]
         with closing(connect(url, timeout=5.0)) as connection:
-            # As if that job rested on this data set.
-            connection.sadd(index_key(dataset_id), later["id"])
-            answer = httpx.delete(f"{working.url}{PATH}/{dataset_id}")
+            names = [name.decode() for name in connection.scan_iter("*")]
+            assert all(any(key in name for name in names) for key in keys)
+            answer = httpx.delete(f"{working.url}{PATH}/{dataset_id}", timeout=30.0)
             assert (answer.status_code, answer.content) == (204, b"")
-            left = [name for name in connection.scan_iter("*") if dataset_id.encode() in name]
-            assert left == []
-            assert not {later["id"].encode(), f"dataset-{dataset_id}".encode()} & set(
-                connection.zrange(LISTED_KEY, 0, -1)
-            )
+            left = [name.decode() for name in connection.scan_iter("*")]
+            assert [name for name in left if any(key in name for key in keys)] == []
+            assert not {job_id.encode() for job_id in own} & set(connection.zrange(LISTED_KEY, 0, -1))
         assert_nothing_of(working, dataset_id)
-        for job_id in (later["id"], f"dataset-{dataset_id}"):
+        for job_id in own:
             assert_problem(httpx.get(f"{working.url}/v1/jobs/{job_id}"), 404, "not_found")
         assert_problem(httpx.get(f"{working.url}{PATH}/{dataset_id}"), 404, "not_found")
         assert_problem(httpx.delete(f"{working.url}{PATH}/{dataset_id}"), 404, "not_found")
+        answer = httpx.post(f"{working.url}/v1/predictions", json=request)
+        assert_problem(answer, 422, "unknown_dataset", pointer="/regime/dataset_id")
         assert succeeded(working, post(working, file))["dataset_id"] == dataset_id  # sent again, it is read again
+
+    def test_cancelling_what_rests_on_it_leaves_it(self, idle: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+        job = post(idle).json()
+        # Read in here, as there is no worker, which would be too fast to be cancelled.
+        monkeypatch.setattr(data_store, "_opened", [DataStore(folder_of(idle))])
+        form = DatasetForm(task="regression", target=["y"], format="csv")
+        reading = DatasetReading(dataset_id=job["dataset_id"], name="pool.csv", limit=2**20, form=form)
+        read_in(reading, key=job["dataset_id"])
+        regime = {"kind": "dataset", "dataset_id": job["dataset_id"], "n_samples": 15}
+        request = {"model": {"learner": {"kind": "ridge", "penalty": 0.1}}, "regime": regime}
+        for path, body in {"predictions": request, "validations": {"request": request}}.items():
+            later = httpx.post(f"{idle.url}/v1/{path}", json=body, headers={"Prefer": "respond-async"}).json()
+            assert httpx.delete(f"{idle.url}/v1/jobs/{later['id']}").json()["status"] == "cancelled"
+        assert httpx.get(f"{idle.url}{PATH}/{job['dataset_id']}").status_code == 200
+        assert httpx.delete(f"{idle.url}{PATH}/{job['dataset_id']}").status_code == 204
 
     def test_before_it_has_been_read_in(self, idle: RunningService) -> None:
         job = post(idle).json()
@@ -394,3 +453,65 @@ class TestDeletion:
         dataset_id = succeeded(working, post(working, file))["dataset_id"]
         shutil.rmtree(folder_of(working) / dataset_id)
         assert succeeded(working, post(working, file))["dataset_id"] == dataset_id
+
+
+def foretell(*words: str) -> Result:
+    return CliRunner().invoke(app, ["data", *words])
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize("where", ["here", "service"])
+    def test_from_adding_to_deleting(self, where: str, working: RunningService, tmp_path: Path) -> None:
+        file = tmp_path / "pool of mine.csv"
+        file.write_text(csv_of(labels=CLASSES))
+        at = ["--url", working.url] if where == "service" else ["--data-dir", str(tmp_path)]
+        options = ["--target", "y", "--task", "classification", "--standardize", "scale"]
+        added = foretell("add", str(file), *options, "--json", *at)
+        assert added.exit_code == 0, added.stderr
+        found = json.loads(added.stdout)
+        assert (found["name"], found["rows"], found["standardize"]) == ("pool of mine.csv", 30, "scale")
+        assert found["estimate"]["noise_variance"] >= 0.0
+        assert len(found["estimates"]) == 2
+        dataset_id = found["dataset_id"]
+        again = foretell("add", str(file), *options, *at)
+        assert dataset_id in again.stdout
+        assert "few_rows" in again.stdout
+        assert foretell("list", *at).stdout.split()[:2] == [dataset_id, "classification"]
+        shown = foretell("show", dataset_id[:8], "--json", *at)
+        assert json.loads(shown.stdout) == found
+        deleted = foretell("delete", dataset_id[:8], *at)
+        assert (deleted.exit_code, deleted.stdout) == (0, f"deleted {dataset_id}\n")
+        assert dataset_id not in foretell("list", *at).stdout
+        gone = foretell("show", dataset_id, *at)
+        assert gone.exit_code == 2
+        assert "no data set has an id that begins with" in gone.stderr
+
+    @pytest.mark.parametrize("where", ["here", "service"])
+    def test_what_is_refused_is_said(self, where: str, working: RunningService, tmp_path: Path) -> None:
+        file = tmp_path / "pool.csv"
+        file.write_text(csv_of())
+        at = ["--url", working.url] if where == "service" else ["--data-dir", str(tmp_path)]
+        unknown = foretell("add", str(file), "--target", "z", *at)
+        assert unknown.exit_code == 2
+        assert "/target: 'z' names no column; there are 'a', 'b', 'c', 'y'" in unknown.stderr
+        wild = foretell("add", str(file), "--target", "y", "--standardize", "wild", *at)
+        assert wild.exit_code == 2
+        assert "must be 'none', 'center' or 'scale'" in wild.stderr
+        assert foretell("add", str(tmp_path / "nothing.csv"), *at).exit_code == 2
+        if where == "here":
+            assert foretell("list", *at).stdout == ""
+
+    def test_a_running_service_on_the_folder_is_told(self, working: RunningService, tmp_path: Path) -> None:
+        file = tmp_path / "pool.csv"
+        file.write_text(csv_of() + "1,2,3,4\n")
+        added = foretell("add", str(file), "--target", "y", "--json", "--url", working.url)
+        dataset_id = json.loads(added.stdout)["dataset_id"]
+        assert foretell("delete", dataset_id, "--data-dir", str(working.data_dir)).exit_code == 0
+        with working.client() as client:
+            assert client.get(f"/v1/datasets/{dataset_id}").status_code == 404
+            assert client.get(f"/v1/jobs/dataset-{dataset_id}").status_code == 404
+
+    def test_a_service_that_is_not_there(self) -> None:
+        done = foretell("list", "--url", "http://127.0.0.1:1")
+        assert done.exit_code == 2
+        assert "refused" in done.stderr

@@ -10,6 +10,7 @@ from scipy.stats import ortho_group
 
 from simulation import learners
 from tests.theory.oracles import assert_printed
+from theory.classification.cluster_counts import predict_drawn_clusters
 from theory.classification.clusters import ClusterPrediction, Clusters, predict_clusters
 from theory.classification.convex import predict_classifier
 from theory.classification.labels import MixtureLabels
@@ -276,3 +277,43 @@ def test_arrays_there_and_back() -> None:
     again = Clusters.of_arrays(clusters.arrays())
     for name, value in clusters.arrays().items():
         np.testing.assert_array_equal(getattr(again, name), value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "penalty"), [("square", 0.05), ("logistic", 0.3), pytest.param("hinge", 0.3, marks=pytest.mark.slow)]
+)
+def test_chance_in_the_counts_against_simulation(loss: str, penalty: float) -> None:
+    d, n_samples, replicates = 20, 60, 250
+    clusters = three_clusters(d)
+    known = {"n_samples": float(n_samples), "penalty": penalty, "fit_intercept": True}
+    expected = predict_clusters(clusters, LOSSES[loss], **known)
+    found = predict_drawn_clusters(clusters, LOSSES[loss], **known)
+    assert found.status == "converged"
+    rng = np.random.default_rng(21)
+    roots = np.linalg.cholesky(clusters.covariances)
+    by_counts = []
+    for drawn in (False, True):
+        errors = []
+        for _ in range(replicates):
+            member = rng.choice(3, size=n_samples, p=clusters.weights) if drawn else np.repeat(range(3), (18, 30, 12))
+            rows = clusters.means[member] + np.einsum("nij,nj->ni", roots[member], rng.normal(size=(n_samples, d)))
+            weights, intercept = learners.fit(
+                TRAINED[loss](penalty=penalty), rows, clusters.labels[member], fit_intercept=True
+            )
+            margins = clusters.labels * (clusters.means @ weights + intercept)
+            deviations = np.sqrt(np.einsum("i,kij,j->k", weights, clusters.covariances, weights))
+            errors.append(clusters.weights @ ndtr(-margins / deviations))
+        by_counts.append(errors)
+    # What either count leaves neglected, of the order 1 / n too, is the same and drops out.
+    increase = np.mean(by_counts[1]) - np.mean(by_counts[0])
+    error = sqrt(sum(np.var(errors, ddof=1) for errors in by_counts) / replicates)
+    assert found.test_error > expected.test_error
+    assert abs(found.test_error - expected.test_error - increase) <= 3.0 * error, (increase, error)
+
+
+@EVERY_LOSS
+def test_chance_in_the_counts_ends_with_many_samples(loss: str) -> None:
+    clusters = three_clusters(6)
+    known = {"n_samples": 1e9, "penalty": 0.1, "fit_intercept": True}
+    drawn = predict_drawn_clusters(clusters, LOSSES[loss], **known)
+    assert_alike(drawn, predict_clusters(clusters, LOSSES[loss], **known), rtol=1e-7)

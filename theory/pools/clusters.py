@@ -80,7 +80,7 @@ def small_error_of_clusters(test_error: float) -> str | None:
         return None
     return (
         f"the predicted error {test_error:.2%} is below {SMALL_ERROR:.0%}: so far out the rows of real clusters are not"
-        " Gaussian, and trained models were found to err two to six times as often; read it as a lower bound"
+        " Gaussian, and trained models were found to err up to six times as often; read it as a lower bound"
     )
 
 

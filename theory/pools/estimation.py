@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 LOWEST, HIGHEST, PER_DECADE = 1e-11, 1e3, 8
 """Ridges, in units of the largest eigenvalue: rounding is all that is left below, powers of the ridge above."""
 FEWEST_ROWS = 4
+MOST_ESTIMATION = 0.999
 
 
 def pool_of_kernel(
@@ -36,7 +37,7 @@ def pool_of_kernel(
         labels: (N,), classes 0, 1, ...; given, rates of misclassification are estimated too.
         overwrite: whether the kernel's memory may be used; a copy is made otherwise.
         n_groups: random groups of rows whose losses are kept apart.
-        seed: of the groups, and of the Gaussian numbers for more than two classes.
+        seed: of the groups and of Gaussian numbers.
 
     Returns:
         Tables. It takes one tridiagonalisation and O(N^2) for each of about a hundred ridges, and little memory beside
@@ -119,6 +120,8 @@ def pool_of_rows(
             seed=seed,
         )
         return replace(found, n_features=n_features)
+    if n_features == 1:
+        rows = np.hstack([rows, np.zeros_like(rows)])  # LAPACK has no tridiagonal matrices of one entry
     form = tridiagonalise(np.asfortranarray(rows.T @ rows / n_rows))
     return _pool(
         form,
@@ -210,11 +213,13 @@ def _pool(
     n_idle = n_free - eigenvalues.size
     classical_ridge = ridges * n_rows / (left.sum(axis=1) + n_idle)
     classical_df2 = n_free - (n_rows * ridges / classical_ridge) ** 2 / (np.square(left).sum(axis=1) + n_idle)
+    squares = np.square(left)
+    effective_rows = (squares.sum(axis=1) + n_idle) ** 2 / (np.square(squares).sum(axis=1) + n_idle)
     mean_leverage = (kept / free - 1.0).mean(axis=1)
     effective_ridge = ridges * n_rows * mean_leverage / df1
     # d log kappa / d log l, from the exact derivatives of both.
     stretch = 1.0 - (kept * slope / free**2).mean(axis=1) / mean_leverage + falling / df1
-    df2 = np.clip(df1 - falling / np.maximum(stretch, 1e-12), df1**2 / eigenvalues.size, df1)
+    df2 = np.clip(df1 - falling / np.maximum(stretch, 1e-12), 1e-12 * df1, df1)
 
     table = RowTable(ridges.size, codes, kept=kept, labels=labels, n_groups=n_groups, seed=seed)
     projected = np.asfortranarray(vectors.T @ targets)
@@ -235,7 +240,9 @@ def _pool(
         gcv=table.train * (classical_ridge / ridges) ** 2,
         loo_deviation=table.loo_deviation,
         group_losses=table.group_losses,
-        estimation=df2 / n_rows * table.estimation,
+        # A row that is alone in its direction has a leverage that says nothing of others; it must not leave less than nothing.
+        estimation=np.minimum(df2 / n_rows * table.estimation, MOST_ESTIMATION * kept * table.loo),
+        effective_rows=effective_rows,
         cross=table.cross,
         classical_effective_ridge=classical_ridge,
         classical_df2=classical_df2,

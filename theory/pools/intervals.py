@@ -8,12 +8,17 @@ from theory.pools.pool import Pool
 Array = NDArray[np.float64]
 NORMAL = 1.6448536269514722
 """Standard deviations either side of the mean that hold 90 % of a Gaussian variable."""
-GAP, FLOOR, BEYOND = 0.5, 0.02, 0.1
+WIDEST = 5.0
+"""Standard deviations of the logarithm are not said to be larger than this: nothing is known then."""
+GAP, FLOOR, BEYOND, CLASSES = 0.5, 0.02, 0.2, 0.1
 """The method's relative error, a standard deviation: a share of the difference between leave-one-out and generalised
-cross-validation, a floor, and what each doubling of the rows beyond the pool adds."""
+cross-validation, a floor, what each doubling of the rows beyond the pool adds, and what each e-folding of the square error
+adds to the error of a rate of misclassification."""
 
 
-def interval(pool: Pool, risk: Array, other: Array, n: Array, deviation: Array) -> tuple[Array, Array]:
+def interval(
+    pool: Pool, risk: Array, other: Array, n: Array, luck: Array, further: Array | float = 0.0
+) -> tuple[Array, Array]:
     """Return the ends of the 90 % interval, symmetric in the logarithm.
 
     Args:
@@ -21,13 +26,14 @@ def interval(pool: Pool, risk: Array, other: Array, n: Array, deviation: Array) 
         risk: predicted, (batch,).
         other: the same by generalised cross-validation.
         n: samples.
-        deviation: of a row's loss, in units of its mean.
+        luck: relative standard error of the pool's mean loss.
+        further: e-foldings of the square error between the pool's and this one, for rates of misclassification.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = np.abs(np.log(other / risk))
         beyond = np.log2(np.maximum(n / pool.n_rows, 1.0))
-        method = GAP * np.where(np.isfinite(gap), gap, 1.0) + FLOOR + BEYOND * beyond
-        error = NORMAL * np.sqrt(deviation**2 / pool.n_rows + method**2)
+        method = GAP * np.where(np.isfinite(gap), gap, 1.0) + FLOOR + BEYOND * beyond + CLASSES * further
+        error = NORMAL * np.minimum(np.sqrt(luck**2 + method**2), WIDEST)
         low, high = risk * np.exp(-error), risk * np.exp(error)
     lost = ~np.isfinite(risk)
     return np.where(lost, np.inf, low), np.where(lost, np.inf, high)

@@ -33,6 +33,8 @@ class Pool:
         loo_deviation: (L,), the standard deviation over the rows of the squared leave-one-out residual.
         group_losses: (G, L), ``loo`` on G random groups of the rows.
         estimation: (L,), the part of ``loo`` that comes from estimating the coefficients on N rows.
+        effective_rows: (L,), ``tr(A^2)^2 / tr(A^4)`` of ``A = 1 - hat matrix``: the squared residuals average like so many
+            independent ones, fewer and fewer as the model interpolates.
         cross: (L,), the mean over the rows of ``y . e``.
         classical_effective_ridge, classical_df2: (L,), the same were all leverages alike, which is what ``gcv`` assumes.
         loads: (R,), values of rho, log-spaced.
@@ -57,6 +59,7 @@ class Pool:
     loo_deviation: Array
     group_losses: Array
     estimation: Array
+    effective_rows: Array
     cross: Array
     classical_effective_ridge: Array
     classical_df2: Array
@@ -147,7 +150,9 @@ class Curves:
     def __init__(self, pool: Pool) -> None:
         self.logarithms = np.log(pool.ridges)
         self.loads = np.log(pool.loads)
-        positive = np.stack([pool.effective_ridge, pool.df1, pool.df2, pool.loo, pool.gcv, pool.loo_deviation])
+        positive = np.stack(
+            [pool.effective_ridge, pool.df1, pool.df2, pool.loo, pool.gcv, pool.loo_deviation, pool.effective_rows]
+        )
         self._positive = CubicSpline(self.logarithms, _log(positive), axis=1)
         self._signed = CubicSpline(self.logarithms, np.stack([pool.estimation, pool.cross]), axis=1)
         self._classical = CubicSpline(
@@ -164,7 +169,7 @@ class Curves:
             self._rate_range = np.log(pool.rate_ridges[[0, -1]])
 
     def positive(self, at: Array) -> Array:
-        """Return kappa, df1, df2, loo, gcv, loo_deviation: (6, batch), at ``log l`` within the table."""
+        """Return kappa, df1, df2, loo, gcv, loo_deviation, effective_rows: (7, batch), at ``log l`` within the table."""
         return np.asarray(np.exp(self._positive(at)))
 
     def signed(self, at: Array) -> Array:

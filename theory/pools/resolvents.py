@@ -46,8 +46,6 @@ class Tridiagonal:
 
 def solve(factor: tuple[Array, Array], right: Array) -> Array:
     """Return ``(T + l)^-1 right``: (m, columns)."""
-    if right.shape[1] == 0 or right.shape[0] == 0:
-        return right
     solution, _ = lapack.dpttrs(*factor, right)
     return np.asarray(solution)
 
@@ -59,11 +57,9 @@ def tridiagonalise(matrix: Array) -> Tridiagonal:
     all that diagonals of resolvents need.
 
     Args:
-        matrix: (m, m), symmetric, in Fortran's order (a symmetric array's transpose will do); destroyed.
+        matrix: (m, m) with m > 1, symmetric, in Fortran's order (a symmetric array's transpose will do); destroyed.
     """
     size = matrix.shape[0]
-    if size == 1:
-        return Tridiagonal(basis=np.ones((1, 1)), diagonal=matrix[0].copy(), beside=np.empty(0))
     work: Any = lapack.dsytrd_lwork(size, lower=1)[0]
     reflectors, diagonal, beside, tau, _ = lapack.dsytrd(matrix, lower=1, lwork=int(work), overwrite_a=1)
     # LAPACK's orghr takes its reflectors from where a lower sytrd leaves them, and SciPy has no orgtr.

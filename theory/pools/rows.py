@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.pools.classes import SPREAD, rate_table
+from theory.pools.classes import SPREAD, rates
 
 Array = NDArray[np.float64]
 LOADS = np.geomspace(1e-7, 1e9, 106)
@@ -76,4 +76,4 @@ class RowTable:
         self.moments[:, index] = weights @ np.square(falling).T / target.shape[0]
         place = np.flatnonzero(self.rated == index)
         if self._labels is not None and place.size:
-            self.rates[place[0]] = rate_table(left_out, shape, self._codes, self._labels, self._seed)
+            self.rates[place[0]] = rates(left_out, shape, self._codes, self._labels, self._seed)

@@ -161,7 +161,7 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
     curves, n_pool, constant = pool.curves, pool.n_rows, pool.n_unpenalised
     load, state, residual = _solve(pool, n, penalty, width)
     df1, df2 = state.df1, state.df2
-    _, _, _, loo, gcv, deviation = curves.positive(state.at)
+    _, _, _, loo, gcv, deviation, effective_rows = curves.positive(state.at)
     estimation, cross = curves.signed(state.at)
     weighted, second, first, plain, none = curves.moments(state.at, load)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -179,26 +179,30 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
         shift = loo * (1.0 - 1.0 / n_pool) * mean_of_one - loo * constant / n_pool
         free = 1.0 - gain * (second + first * mean_of_one)
         change = (gain * (weighted + first * shift) - estimation + lost) / free
-        risk = state.scale * (loo + change + shift + change * mean_of_one)
+        risk = state.scale * np.maximum(loo + change + shift + change * mean_of_one, level)
         grown = shift + change * mean_of_one
         kept = (1.0 - constant / n) ** 2
         train = state.scale * kept * (plain + change * first + grown * none)
-    divergent = ~(free > SMALLEST_FREE) | ~np.isfinite(risk)
+    phase = _phase(pool, n - constant, width)
+    divergent = ~(free > SMALLEST_FREE) | ~np.isfinite(risk) | ((penalty == 0.0) & (phase == "threshold"))
     extrapolated = (n > n_pool) | ((state.at <= curves.logarithms[0]) & (curves.ends[0] > FLAT))
     spread = (risk / state.scale) / loo - 1.0
     risk = np.where(divergent, np.inf, risk)
     train = np.where(divergent, np.inf, np.maximum(train, 0.0))
     classical = _classical(pool, n, penalty, width, risk)
-    low, high = interval(pool, risk, classical, n, deviation / loo)
+    luck = deviation / loo / np.sqrt(effective_rows)
+    low, high = interval(pool, risk, classical, n, luck)
     absent = np.full_like(n, np.nan)
     rate, rate_low, rate_high = absent, absent, absent
     if pool.n_classes:
-        rate = np.clip(curves.rates(state.at, np.nan_to_num(spread, nan=0.0, posinf=1e6)), 0.0, 1.0)
-        rate = np.where(divergent, np.inf, rate * state.scale ** curves.power(state.at))
-        rate_low, rate_high = interval(
-            pool, rate, rate * classical / risk, n, np.sqrt((1.0 - rate) / np.maximum(rate, 1.0 / n_pool))
-        )
-        rate_high = np.minimum(rate_high, 1.0)
+        spread = np.clip(np.nan_to_num(spread, nan=0.0, posinf=1e6), -0.99, 1e6)
+        rate = curves.rates(state.at, spread) * state.scale ** curves.power(state.at)
+        ratio = np.divide(classical, risk, out=np.ones_like(n), where=~divergent)
+        luck = np.sqrt((1.0 - rate) / np.maximum(rate, 1.0 / n_pool) / effective_rows)
+        rate_low, rate_high = interval(pool, rate, rate * ratio, n, luck, np.abs(np.log1p(spread)))
+        # None wrong of N still leaves 3/N, at 95 %.
+        rate_high = np.clip(rate_high, 3.0 / n_pool, 1.0)
+        rate, rate_low, rate_high = (np.where(divergent, np.inf, value) for value in (rate, rate_low, rate_high))
     classes = bool(pool.n_classes)
     return {
         "test_error": rate if classes else risk,
@@ -214,7 +218,7 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
         "df1": df1 + constant,
         "df2": seen + constant,
         "effective_ridge": state.effective_ridge,
-        "phase": _phase(pool, n - constant, width),
+        "phase": phase,
         "status": np.where(divergent, "divergent", "converged"),
         "residual": residual,
         "iterations": np.full(n.shape, ITERATIONS),
@@ -233,7 +237,7 @@ def _classical(pool: Pool, n: Array, penalty: Array, width: Array, risk: Array) 
         free = (n - constant - df1) * np.maximum(1.0 - df1 / width, 0.0)
         enough = (free > 0.0) & (curves.classical(middle)[0] * free >= n * penalty)
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    _, df1, _, loo, gcv, _ = curves.positive(high)
+    _, df1, _, loo, gcv, *_ = curves.positive(high)
     _, df2 = curves.classical(high)
     estimation, cross = curves.signed(high)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
