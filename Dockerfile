@@ -19,7 +19,7 @@ RUN /opt/foretell/bin/pip install --no-cache-dir --no-deps --no-build-isolation 
 FROM python:3.13-slim
 
 RUN useradd --system --uid 10001 --user-group --no-create-home foretell \
-    && install --directory --owner=foretell --group=foretell --mode=0700 /var/lib/foretell
+    && install --directory --owner=foretell --group=foretell --mode=0700 /var/lib/foretell /var/lib/foretell/datasets
 COPY --from=build /opt/foretell /opt/foretell
 ENV PATH=/opt/foretell/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -127,6 +127,25 @@ class NetworkState(Schema):
     )
 
 
+class PoolState(Schema):
+    """What a prediction on a data set rests on."""
+
+    dataset_id: str = described("The data set.", unit="1", example="5f2b...")
+    n_rows: int = described("Rows of the data set.", unit="samples", example=1797)
+    n_used: int = described(
+        "Rows that the estimate was made from: all, or as many as its memory allows.", unit="samples", example=1797
+    )
+    reliability: float | None = described(
+        "Exact leave-one-out over generalised cross-validation, less 1, at the effective ridge: near 0 where the rows behave"
+        " like Gaussian ones.",
+        unit="1",
+        example=0.03,
+    )
+    extrapolated: bool = described(
+        "Whether n_samples exceeds the rows used, so that power laws were continued.", unit="1", example=False
+    )
+
+
 def _is_absent(value: Any) -> bool:
     """It was not asked for."""
     return value is None
@@ -153,8 +172,17 @@ class Prediction(Schema):
         unit="label^2",
         example=0.42678,
     )
+    interval: list[float] | None = described(
+        "[low, high], which holds what test_error means with a probability of 90 %, on a data set; null elsewhere, where"
+        " nothing is estimated.",
+        unit="label^2",
+        example=None,
+        default=None,
+    )
     excess_risk: float | None = described(
-        "test_error - noise_variance; null where labels are classes.", unit="label^2", example=0.17678
+        "test_error - noise_variance; null where labels are classes, and on a data set, whose noise is not known.",
+        unit="label^2",
+        example=0.17678,
     )
     train_error: float | None = described(
         "Mean error over the training set, without the penalty.", unit="label^2", example=0.1407
@@ -166,11 +194,16 @@ class Prediction(Schema):
         "Expected loss on a fresh label, where labels are classes.", unit="1", example=None, default=None
     )
     bias: float | None = described(
-        "Squared bias of the predictor averaged over data and features, with what the features cannot express.",
+        "Squared bias of the predictor averaged over data and features, with what the features cannot express; null on a"
+        " data set.",
         unit="label^2",
         example=0.022,
     )
-    variance: float | None = described("excess_risk - bias.", unit="label^2", example=0.15478)
+    variance: float | None = described(
+        "excess_risk - bias; on a data set, where neither is known, their difference is.",
+        unit="label^2",
+        example=0.15478,
+    )
     estimator_norm_squared: float | None = described(
         "||theta||^2 without an unpenalised constant; null where it is infinite.", unit="label^2/input^2", example=0.88
     )
@@ -193,6 +226,12 @@ class Prediction(Schema):
         description="d test_error by every continuous number of the request, by its dotted path with defaults filled in; null"
         " where there is no derivative. There only where the request includes it.",
         examples=[{"model.learner.penalty": -0.21, "regime.n_samples": -0.00037}],
+        exclude_if=_is_absent,
+    )
+    pool: PoolState | None = Field(
+        default=None,
+        description="What the prediction rests on, where the regime is a data set.",
+        examples=[None],
         exclude_if=_is_absent,
     )
     phase: Literal["underparameterized", "threshold", "overparameterized"] = described(

@@ -202,6 +202,25 @@ class TeacherNetworkRegime(Schema):
     noise_variance: float = _noise_variance()
 
 
+class DatasetRegime(Schema):
+    """Rows of a stored data set: how well a model does on the population that they are a sample of."""
+
+    kind: Literal["dataset"]
+    dataset_id: str = described(
+        "The data set, as POST /v1/datasets named it.",
+        unit="1",
+        example="5e99a4de52f11dd90df5fb7107a4136bae09264883c4bb2cc6307497c6b8a64a",
+        pattern="^[0-9a-f]{64}$",
+    )
+    n_samples: float = described(
+        "Number n of training samples, drawn from the population like the rows; it may exceed their number, and be a fraction.",
+        unit="samples",
+        example=500,
+        gt=0,
+        le=LARGEST_SIZE,
+    )
+
+
 Regime = TypeAliasType(
     "Regime",
     Annotated[
@@ -210,7 +229,8 @@ Regime = TypeAliasType(
         | SphereRegime
         | MixtureRegime
         | TeacherClassificationRegime
-        | TeacherNetworkRegime,
+        | TeacherNetworkRegime
+        | DatasetRegime,
         Field(discriminator="kind"),
     ],
 )

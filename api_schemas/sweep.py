@@ -31,6 +31,8 @@ Column = TypeAliasType(
     Annotated[
         Literal[
             "test_error",
+            "interval_low",
+            "interval_high",
             "excess_risk",
             "train_error",
             "train_loss",

@@ -71,7 +71,8 @@ class Comparison(Schema):
         "(mean - theory) / standard_error; null where the replicates do not scatter.", unit="1", example=0.29
     )
     allowance: float = described(
-        "What the limit of large sizes neglects, of order 1/n: the change of the theory by two samples, and a part in n.",
+        "What the limit of large sizes neglects, of order 1/n: the change of the theory by two samples, and a part in n. On a"
+        " data set half the width of the interval, or the same share of other quantities.",
         unit="label^2",
         example=0.0021,
     )

@@ -58,5 +58,8 @@ ask /v1/spectra -H "$json" -d "{\"matrix\": \"sample_covariance\", $regime, \"gr
 ask /v1/validations -H "$json" -H 'Prefer: wait=20' -d "{\"request\": {$model,
     \"regime\": {\"kind\": \"regression\", \"n_samples\": 80, \"n_features\": 40, \"noise_variance\": 0.25}}, \"replicates\": 20}"
 
+# The data sets that are stored; data.sh stores one, and predicts on it.
+ask '/v1/datasets?limit=3'
+
 # The jobs so far, that one among them.
 ask '/v1/jobs?limit=3'

@@ -4,6 +4,7 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from service.problems import ProblemException
 from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers import chunks, validations
+from workers.pools import EstimateTakesLong, estimates_within
 from workers.works import work_of_job
 
 log = structlog.get_logger("foretell.service")
@@ -88,7 +90,7 @@ class Answerer:
             try:
                 async with asyncio.timeout(self._time_limit):
                     answer = await self._answer_in_thread(computation, body, parsed, fresh=fresh)
-            except TimeoutError:
+            except (TimeoutError, EstimateTakesLong):
                 raise Later from None
         if digest is not None:
             self._memory.remember(digest, answer.entry)
@@ -148,7 +150,9 @@ class Answerer:
         """
         try:
             async with asyncio.timeout(self._time_limit):
-                request, key = await self._solved(_parse_validation, body)
+                request, key = await self._solved(_parse_validation, body, self._inline_seconds)
+        except EstimateTakesLong as reason:
+            raise no_estimate(reason) from None
         except TimeoutError:
             raise ProblemException(
                 "time_limit",
@@ -235,10 +239,11 @@ class Answerer:
         source = "redis"
         if body is None:
             source = "solved"
-            work = (computation, request, key)
+            work = (computation, request, key, self._inline_seconds)
             body = solve(*work) if inline else await self._solved(solve, *work)
             if len(body) > LARGEST_KEPT or not computation.cacheable(request):
-                return Answer(Entry(key, body, computation.headers), "not kept")
+                source = "not kept" if computation.cacheable(request) else "never kept"
+                return Answer(Entry(key, body, computation.headers), source)
             self._shared.put(key, body)
         entry = Entry(key, body, computation.headers)
         self._memory.put(entry)
@@ -251,14 +256,30 @@ class Answerer:
         return await asyncio.get_running_loop().run_in_executor(self._solving, function, *arguments)
 
 
-def solve(computation: Computation, request: Schema, key: str) -> bytes:
+def no_estimate(reason: EstimateTakesLong) -> ProblemException:
+    """Say how to come by an estimate that is needed where nothing can wait for it."""
+    return ProblemException(
+        "time_limit",
+        f"{reason}; post the prediction by itself first, which has a worker make it",
+        headers={"Retry-After": str(max(1, round(reason.seconds)))},
+    )
+
+
+def solve(computation: Computation, request: Schema, key: str, estimate_seconds: float = inf) -> bytes:
     """Work out an answer, ready to send.
+
+    Args:
+        computation: that is asked for.
+        request: parsed.
+        key: of the request.
+        estimate_seconds: that estimates on a data set may take which are not there yet.
 
     Raises:
         ProblemException: the theory's assumptions do not hold.
+        EstimateTakesLong: an estimate is not there, and would take longer.
     """
     started = time.perf_counter()
-    with refusals():
+    with refusals(), estimates_within(estimate_seconds):
         answer = computation.work.work_out(request, key=key)
     body = computation.work.write(answer)
     metrics.SOLVE_SECONDS.observe(time.perf_counter() - started)
@@ -268,9 +289,9 @@ def solve(computation: Computation, request: Schema, key: str) -> bytes:
     return body
 
 
-def _parse_validation(body: bytes) -> tuple[ValidationRequest, str]:
+def _parse_validation(body: bytes, estimate_seconds: float) -> tuple[ValidationRequest, str]:
     request = parse(body, ValidationRequest)
-    with refusals():
+    with refusals(), estimates_within(estimate_seconds):
         chunks.check(request)
     return request, validations.key_of(request)
 

@@ -21,6 +21,7 @@ from service.answering import Answerer
 from service.batching import Batches
 from service.cache import MemoryCache
 from service.computations import COMPUTATIONS
+from service.datasets import Datasets
 from service.edge import Edge
 from service.jobs import Jobs
 from service.keys import KeyStore
@@ -35,6 +36,7 @@ from service.rate_limits import RateLimits
 from service.routes import (
     batches,
     catalogue,
+    datasets,
     docs,
     health,
     jobs,
@@ -48,6 +50,8 @@ from service.routes import (
 )
 from service.settings import Settings
 from service.shared_cache import SharedCache
+from service.stores import open_stores
+from workers import data_store
 from workers.catalogue import catalogue as describe_everything
 
 VERSION = version("foretell")
@@ -68,6 +72,7 @@ def create_app(settings: Settings, *, cache_url: str, queue_url: str) -> Edge:
         cache_url: of the server that answers are shared through, which need not be there.
         queue_url: of the server that holds jobs, likewise.
     """
+    open_stores(settings)
     memory = MemoryCache(max_bytes=settings.memory_cache_bytes, max_entries=settings.memory_cache_entries)
     shared = SharedCache(cache_url, timeout=settings.redis_timeout, ttl=settings.redis_cache_ttl)
     limits = None
@@ -90,6 +95,7 @@ def create_app(settings: Settings, *, cache_url: str, queue_url: str) -> Edge:
     app.state.shared_cache = shared
     app.state.settings = settings
     app.state.jobs = Jobs(queue_url, timeout=settings.redis_timeout, most_queued=settings.queue_limit)
+    app.state.datasets = Datasets(data_store.store(), app.state.jobs, settings)
     app.state.batches = Batches(settings, memory, shared)
     app.state.answerer = answerer = Answerer(settings, memory, shared, app.state.jobs)
     return Edge(
@@ -128,6 +134,7 @@ def api(lifespan: Any = None) -> FastAPI:
         scaling_laws,
         optima,
         validations,
+        datasets,
         jobs,
         catalogue,
         health,

@@ -10,8 +10,9 @@ from api_schemas.batch import MOST_REQUESTS
 from api_schemas.prediction import PredictionRequest
 from api_schemas.problem import ProblemError
 from service import metrics
+from service.answering import no_estimate
 from service.cache import Entry, MemoryCache
-from service.computations import PREDICTIONS
+from service.computations import PREDICTIONS, may_be_kept
 from service.forms import JSON_TYPE, Form, preferred
 from service.parsing import parse, parsed, validated
 from service.problems import ProblemException, refused
@@ -19,6 +20,7 @@ from service.replying import check_content
 from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers.batches import predict_all
+from workers.pools import EstimateTakesLong, estimates_within
 from workers.predictions import key_of
 from workers.refusals import Refused
 from workers.works import written
@@ -43,6 +45,7 @@ class Batches:
 
     def __init__(self, settings: Settings, memory: MemoryCache, shared: SharedCache) -> None:
         self._time_limit = settings.time_limit
+        self._inline_seconds = settings.inline_seconds
         # One thread: a batch takes its time, and single requests should not wait for theirs.
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="batch")
         self._memory = memory
@@ -78,13 +81,17 @@ class Batches:
     async def _slice(self, items: Sequence[Any], deadline: float, request_id: str | None) -> list[bytes]:
         requests: list[Item]
         requests, keys = await self._in_thread(_requests, items)
-        bodies = await self._known({key for key in keys if key})
+        kept = {key for key, request in zip(keys, requests, strict=True) if key and may_be_kept(request)}
+        bodies = await self._known(kept)
         # A request that comes twice is solved once.
         unknown = {key: request for key, request in zip(keys, requests, strict=True) if key and key not in bodies}
         problems: dict[str, ProblemException] = {}
         if unknown:
-            solved, problems = await self._in_thread(_solved, list(unknown.values()), list(unknown), deadline)
+            work = (list(unknown.values()), list(unknown), deadline, self._inline_seconds)
+            solved, problems = await self._in_thread(_solved, *work)
             for key, body in solved.items():
+                if key not in kept:
+                    continue
                 self._memory.put(Entry(key, body, PREDICTIONS.headers))
                 self._shared.put(key, body)
             bodies |= solved
@@ -186,15 +193,18 @@ def _requests(items: Sequence[Any]) -> tuple[list[Item], list[str]]:
 
 
 def _solved(
-    requests: list[PredictionRequest], keys: list[str], deadline: float
+    requests: list[PredictionRequest], keys: list[str], deadline: float, estimate_seconds: float
 ) -> tuple[dict[str, bytes], dict[str, ProblemException]]:
     """Answer requests; those that are in neither had no time."""
     bodies: dict[str, bytes] = {}
     problems: dict[str, ProblemException] = {}
-    for position, answer in predict_all(requests, keys, deadline=deadline):
-        if isinstance(answer, Refused):
-            problems[keys[position]] = refused(answer)
-        else:
-            bodies[keys[position]] = written(answer)
-            metrics.labelled(metrics.PREDICTIONS, answer.status).inc()
+    with estimates_within(estimate_seconds):
+        for position, answer in predict_all(requests, keys, deadline=deadline):
+            if isinstance(answer, EstimateTakesLong):
+                problems[keys[position]] = no_estimate(answer)
+            elif isinstance(answer, Refused):
+                problems[keys[position]] = refused(answer)
+            else:
+                bodies[keys[position]] = written(answer)
+                metrics.labelled(metrics.PREDICTIONS, answer.status).inc()
     return bodies, problems

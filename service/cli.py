@@ -1,4 +1,4 @@
-"""The command line: ``foretell serve``, ``worker``, ``predict``, ``spectrum``, ``sweep``, ``validate``, ``keys``.
+"""The command line: ``foretell serve``, ``worker``, ``predict``, ``spectrum``, ``sweep``, ``validate``, ``data``, ``keys``.
 
 Exit codes: 0 answered; 1 answered, but there is no finite error, the solver did not converge, or theory and simulation
 disagree; 2 the request or the command line is not admissible; 3 the service cannot start.
@@ -23,8 +23,11 @@ from api_schemas.prediction import Prediction, PredictionRequest
 from api_schemas.spectra import Spectrum
 from api_schemas.validation import MOST_REPLICATES, ValidationRequest
 from service import tables
+from service.curve_command import curve
+from service.data_command import data_app
 from service.problems import ProblemException
 from service.settings import Settings, UnsafeConfiguration
+from service.stores import open_stores
 from service.sweep_command import sweep
 
 app = typer.Typer(
@@ -38,6 +41,8 @@ app = typer.Typer(
 keys_app = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys_app)
 app.command()(sweep)
+app.add_typer(data_app)
+data_app.command()(curve)
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder for the embedded Valkey and the API keys.", show_default=".foretell")
@@ -118,12 +123,14 @@ def worker(
     if re.fullmatch(r"cpu|cuda:\d+", device) is None:
         _fail(f"--device must be cpu, or a GPU as cuda:0, got {device!r}", code=2)
     configure_logs(settings)
+    open_stores(settings, for_children=not supervised)
     url = settings.redis_url or running_url(settings.data_dir)
     if url is None:
         _fail(
             f"no queue to work on: no 'foretell serve' runs on {settings.data_dir}; start one, or give --redis-url",
             code=UNUSABLE,
         )
+    open_stores(settings, for_children=not supervised)
     if supervised:
         from workers.worker import work
 
@@ -209,6 +216,7 @@ def validate(
 
     with _problems(as_json=as_json):
         request, within = _validation_request(_read(file), replicates=replicates, seed=seed)
+        open_stores(_settings())
         with refusals():
             try:
                 chunks.check(request)
@@ -297,6 +305,7 @@ def _answer(file: str, computation: Any, *, as_json: bool) -> bytes:
     body = _read(file)
     with _problems(as_json=as_json):
         request = parse(body, computation.schema)
+        open_stores(_settings())
         return solve(computation, request, computation.key_of(request))
 
 

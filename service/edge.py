@@ -5,12 +5,9 @@ authorisation and rate limits come first. Other such requests are answered here 
 would take longer than to solve a prediction. Everything else goes on to FastAPI, with the body read and bounded.
 """
 
-import asyncio
 import itertools
 import secrets
 import time
-from contextlib import suppress
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,14 +23,16 @@ from service.problems import MEDIA_TYPE, ProblemException, unexpected
 from service.rate_limits import RateLimits
 from service.replying import JSON_TYPES, reply
 from service.settings import Settings
+from service.streaming import BoundedStream, check_declared, drain, too_large
 
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs"})
 """Answered without a key and without limits: for load balancers, and for browsers, which cannot send a key."""
 OPEN_FOLDER = "/docs/assets/"
 PLAIN_ACCEPT = frozenset({b"*/*", b"application/json"})
 """Where there are other forms, what else is accepted is looked at more closely."""
-LINGER_SECONDS = 1.0
-LINGER_BYTES = 64 * 2**20
+DATASETS_PATH = "/v1/datasets"
+FORM_BYTES = 2**20
+"""Of a form beside the file in it."""
 
 
 class Edge:
@@ -68,6 +67,7 @@ class Edge:
         self._guarded = keys is not None or limits is not None
         self._body_limit = settings.body_limit
         self._batch_body_limit = settings.batch_body_limit
+        self._upload_limit = settings.dataset_limit + FORM_BYTES
         self._access_log = access_log
         quiet = settings.log_level in ("warning", "error")
         self._log_hits = settings.access_log == "all" and not quiet
@@ -91,23 +91,16 @@ class Edge:
                 has_body = headers.keys() & {b"content-length", b"transfer-encoding"}
                 await self._refuse(refusal, scope, receive, send, started, unread=bool(has_body))
                 return
-        body = b""
-        if b"content-length" in headers or b"transfer-encoding" in headers:
-            try:
-                limit = self._batch_body_limit if path == BATCH_PATH else self._body_limit
-                self._check_declared(headers, limit)
-                message = await receive()
-                if message.get("more_body") or message["type"] == "http.disconnect":
-                    body = await self._rest(message, receive, limit)
-                else:
-                    body = message["body"]
-                if len(body) > limit:
-                    raise self._too_large("more came", limit)
-            except ProblemException as problem:
-                await self._refuse(problem, scope, receive, send, started, unread=True)
-                return
-            except _Disconnected:
-                return
+        if path == DATASETS_PATH and scope["method"] == "POST":
+            await self._stream(scope, headers, receive, send, started)
+            return
+        try:
+            body = await self._whole_body(path, headers, receive)
+        except ProblemException as problem:
+            await self._refuse(problem, scope, receive, send, started, unread=True)
+            return
+        except _Disconnected:
+            return
         computation = COMPUTATIONS.get(path)
         if computation is not None and scope["method"] == "POST":
             digest = computation.digest(body)
@@ -183,12 +176,7 @@ class Edge:
             self._account(scope, "POST", answer.status, started, route=computation.path, source=answer.source)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, body: bytes, started: float) -> None:
-        method = scope["method"]
-        if method == "HEAD":
-            # The server drops the body of an answer to HEAD; the routes need not know.
-            scope = {**scope, "method": "GET"}
-        delivered = answered = False
-        status = 500
+        delivered = False
 
         async def replay() -> Message:
             nonlocal delivered
@@ -196,6 +184,16 @@ class Edge:
                 return await receive()
             delivered = True
             return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._forward(scope, replay, send, started)
+
+    async def _forward(self, scope: Scope, receive: Receive, send: Send, started: float) -> None:
+        method = scope["method"]
+        if method == "HEAD":
+            # The server drops the body of an answer to HEAD; the routes need not know.
+            scope = {**scope, "method": "GET"}
+        answered = False
+        status = 500
 
         async def tagged(message: Message) -> None:
             nonlocal status, answered
@@ -205,13 +203,24 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, replay, tagged)
+            await self._app(scope, receive, tagged)
         except Exception:
             # The handler of unexpected errors has logged and answered it; only what it could not answer goes on.
             if not answered:
                 raise
         finally:
             self._account(scope, method, status, started)
+
+    async def _stream(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, started: float
+    ) -> None:
+        """Pass on a request whose body is a file: not read here, but bounded all the same."""
+        try:
+            stream = BoundedStream(headers, receive, send, limit=self._upload_limit)
+        except ProblemException as problem:
+            await self._refuse(problem, scope, receive, send, started, unread=True)
+            return
+        await self._forward(scope, stream.receive, stream.send, started)
 
     async def _admit(self, scope: Scope, headers: dict[bytes, bytes], path: str) -> ProblemException | None:
         if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
@@ -234,12 +243,24 @@ class Edge:
                 )
         return None
 
-    def _check_declared(self, headers: dict[bytes, bytes], limit: int) -> None:
-        declared = headers.get(b"content-length", b"0")
-        if not declared.isdigit():
-            raise ProblemException("bad_request", "Content-Length must be a whole number")
-        if len(declared) > 18 or int(declared) > limit:
-            raise self._too_large(f"{declared.decode()[:30]} bytes were announced", limit)
+    async def _whole_body(self, path: str, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        """Read a body, if there is one.
+
+        Raises:
+            ProblemException: it is too large.
+        """
+        if not headers.keys() & {b"content-length", b"transfer-encoding"}:
+            return b""
+        limit = self._batch_body_limit if path == BATCH_PATH else self._body_limit
+        check_declared(headers, limit)
+        message = await receive()
+        if message.get("more_body") or message["type"] == "http.disconnect":
+            body = await self._rest(message, receive, limit)
+        else:
+            body = message["body"]
+        if len(body) > limit:
+            raise too_large("more came", limit)
+        return body
 
     async def _rest(self, message: Message, receive: Receive, limit: int) -> bytes:
         """Read a body that comes in pieces, up to the first beyond the limit."""
@@ -253,12 +274,6 @@ class Edge:
             if size > limit or not message.get("more_body", False):
                 return b"".join(pieces)
             message = await receive()
-
-    def _too_large(self, came: str, limit: int) -> ProblemException:
-        return ProblemException(
-            "body_too_large",
-            f"the limit is {limit} bytes and {came}; describe large spectra by weights or multiplicities",
-        )
 
     async def _refuse(
         self,
@@ -284,7 +299,7 @@ class Edge:
         await send({"type": "http.response.body", "body": content, "more_body": unread})
         if unread:
             # The answer is complete for the client; reading on for a moment lets it notice before the connection closes.
-            await _drain(receive)
+            await drain(receive)
             await send({"type": "http.response.body", "body": b""})
         self._account(scope, scope["method"], problem.status, started)
 
@@ -355,14 +370,3 @@ def _given_id(headers: dict[bytes, bytes]) -> str | None:
         return None
     text = given.decode("latin-1")
     return text if text.isascii() and text.isprintable() and '"' not in text else None
-
-
-async def _drain(receive: Receive) -> None:
-    size = 0
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_SECONDS):
-            while size < LINGER_BYTES:
-                message: dict[str, Any] = dict(await receive())
-                size += len(message.get("body", b""))
-                if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    return

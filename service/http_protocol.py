@@ -14,6 +14,9 @@ from service.problems import MEDIA_TYPE, ProblemException
 MAX_HEADER_BYTES = 64 * 1024
 DEFAULT_RECEIVE_TIMEOUT = 20.0
 SEND_WHOLE = "foretell.send_whole"
+UPLOADS = b"/v1/datasets"
+"""Where requests may be so large that the time for them goes by what has arrived: the clock starts anew with each step."""
+UPLOAD_STEP_BYTES = 2**20
 UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
@@ -21,14 +24,16 @@ class BoundedProtocol(HttpToolsProtocol):
     """Answers 408 to requests that take longer to arrive than the configuration's ``receive_timeout`` seconds.
 
     The clock starts when a connection opens or the first byte of a request arrives, and stops with its last byte; a
-    request that arrives in one piece costs no timer. Headers beyond 64 KiB are answered 431, and what is not HTTP 400.
-    So are 64 KiB of anything else that is no body: the framing of chunks, and headers after the last one.
+    request that arrives in one piece costs no timer. Of an upload each MiB may take as long. Headers beyond 64 KiB are
+    answered 431, and what is not HTTP 400. So are 64 KiB of anything else that is no body: the framing of chunks, and headers
+    after the last one.
     """
 
     _arrival: asyncio.TimerHandle | None = None
     _arriving = False
     _in_headers = False
     _bytes_without_body = 0
+    _bytes_in_step = 0
     _parsing = False
     _begun: tuple[RequestResponseCycle, Any] | None = None
 
@@ -90,6 +95,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Note that this piece carries some of the body."""
         self._bytes_without_body = 0
+        if self.url.partition(b"?")[0] == UPLOADS:
+            self._bytes_in_step += len(body)
+            if self._bytes_in_step >= UPLOAD_STEP_BYTES:
+                self._bytes_in_step = 0
+                self._stop_clock()
         HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:

@@ -15,12 +15,14 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job as QueuedJob
 from rq.job import JobStatus
 
+from api_schemas.dataset import DatasetReading
 from api_schemas.job import Job, JobList
 from api_schemas.validation import Validation, ValidationRequest
 from service import metrics
 from service.problems import ProblemException, refused
-from workers import answered_jobs, chunks, queue
-from workers.works import Work, work_of_job
+from workers import answered_jobs, chunks, data_store, dataset_jobs, queue
+from workers.data_store import DataStore, UnknownDataset
+from workers.works import DATASET, Work, work_of_job
 
 log = structlog.get_logger("foretell.jobs")
 
@@ -45,6 +47,8 @@ IDEMPOTENCY_SECONDS = 24 * 3600
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.25
 STOP_SECONDS = 1.0
+DELETE_SECONDS = 5.0
+"""For what rests on a data set to end, when that is deleted."""
 
 
 class Jobs:
@@ -77,6 +81,7 @@ class Jobs:
 
         def submit() -> Job:
             self._claim(idempotency, work.job_id(key))
+            dataset_jobs.note_job(self._connection, request, work.job_id(key))
             return _answered(
                 work, answered_jobs.submit(self._connection, work, request, key=key, most_queued=self._most_queued)
             )
@@ -88,12 +93,78 @@ class Jobs:
 
         def submit() -> Job:
             self._claim(idempotency, chunks.ID_PREFIX + key)
+            dataset_jobs.note_job(self._connection, request, chunks.ID_PREFIX + key)
             chunks.submit_validation(self._connection, request, key=key, most_queued=self._most_queued)
             return self._validation(key) or Job(
                 id=chunks.ID_PREFIX + key, kind="validation", status="queued", progress=0.0
             )
 
         return await self._with_redis(submit)
+
+    async def submit_dataset(self, reading: DatasetReading, store: DataStore, *, idempotency: str | None = None) -> Job:
+        """Queue the reading of an upload, likewise; a data set that has gone is read in anew."""
+
+        def submit() -> Job:
+            key = reading.dataset_id
+            job_id = DATASET.job_id(key)
+            self._claim(idempotency, job_id)
+            job = queue.find(self._connection, job_id)
+            if job is not None and job.is_finished and not store.is_ready(key):
+                queue.discard(job)
+            if job is not None and store.is_ready(key):
+                store.drop_upload(key)
+            return _answered(
+                DATASET,
+                answered_jobs.submit(self._connection, DATASET, reading, key=key, most_queued=self._most_queued),
+            )
+
+        return await self._with_redis(submit)
+
+    async def delete_dataset(self, dataset_id: str, store: DataStore) -> None:
+        """Delete a data set, and the jobs that rest on it with their results; those that have not ended are cancelled.
+
+        Raises:
+            ProblemException: the queue's server is away, and nothing is deleted.
+        """
+        own = DATASET.job_id(dataset_id)
+
+        def cancel() -> list[str]:
+            job_ids = [own, *dataset_jobs.jobs_of(self._connection, dataset_id)]
+            for job_id in job_ids:
+                self._cancel(job_id)
+            with suppress(UnknownDataset):
+                store.delete(dataset_id)
+            return job_ids
+
+        def forget() -> bool:
+            job_ids = [own, *dataset_jobs.jobs_of(self._connection, dataset_id)]
+            gone = [self._forget(job_id) for job_id in job_ids]
+            if all(gone):
+                self._connection.delete(dataset_jobs.index_key(dataset_id))
+            return all(gone)
+
+        await self._with_redis(cancel)
+        deadline = asyncio.get_running_loop().time() + DELETE_SECONDS
+        while not await self._with_redis(forget) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(FIRST_PAUSE)
+        with suppress(UnknownDataset):  # what a worker that was being stopped still wrote
+            await asyncio.to_thread(store.delete, dataset_id)
+
+    def _forget(self, job_id: str) -> bool:
+        """Delete a job that has ended, and its result; whether it is gone."""
+        found = self._find(job_id)
+        if found is None:
+            return True
+        if found.status not in ENDED:
+            self._cancel(job_id)
+            return False
+        if job_id.startswith(chunks.ID_PREFIX):
+            if not chunks.delete_validation(self._connection, job_id.removeprefix(chunks.ID_PREFIX)):
+                return False
+        else:
+            answered_jobs.delete(self._connection, job_id)
+        queue.unlist(self._connection, [job_id])
+        return True
 
     async def answer(self, work: Work, key: str) -> tuple[bytes, bool] | None:
         """Return the answer that a job has found, in JSON, and whether it may be kept; None where there is none.
@@ -141,7 +212,11 @@ class Jobs:
             ProblemException: there is none of that id, or the queue's server is away.
         """
         await self._with_redis(lambda: self._cancel(job_id))
-        return await self.wait(await self.read(job_id), STOP_SECONDS)
+        job = await self.wait(await self.read(job_id), STOP_SECONDS)
+        if job.kind == "dataset" and job.dataset_id is not None and job.status == "cancelled":
+            with suppress(UnknownDataset):
+                await asyncio.to_thread(data_store.store().delete, job.dataset_id)
+        return job
 
     async def list(self, *, limit: int, cursor: str | None) -> JobList:
         """Return jobs, the newest first.
@@ -153,7 +228,7 @@ class Jobs:
         Raises:
             ProblemException: the cursor is none of ours, or the queue's server is away.
         """
-        before = None if cursor is None else _place(cursor)
+        before = None if cursor is None else place_of(cursor)
         return await self._with_redis(lambda: self._page(limit, before))
 
     def _page(self, limit: int, before: tuple[int, str] | None) -> JobList:
@@ -170,7 +245,7 @@ class Jobs:
                 queue.unlist(self._connection, gone)
             found += [job for job in jobs.values() if job is not None]
         more = before is not None and queue.newest(self._connection, count=1, before=before)
-        return JobList(jobs=found, next_cursor=_cursor(before) if before is not None and more else None)
+        return JobList(jobs=found, next_cursor=cursor_of(before) if before is not None and more else None)
 
     def _find(self, job_id: str) -> Job | None:
         work = work_of_job(job_id)
@@ -271,7 +346,15 @@ def _answered(work: Work, job: QueuedJob) -> Job:
         problem = _failure(job.id, queue.reason_of(job))
     progress = float(job.get_meta(refresh=True).get("progress", 0.0)) if status == "running" else float(status in ENDED)
     kind: Any = work.kind
-    return Job(id=job.id, kind=kind, status=status, progress=progress, result=result, problem=problem)
+    return Job(
+        id=job.id,
+        kind=kind,
+        dataset_id=work.key_of_job(job.id) if work is DATASET else answered_jobs.dataset_of(job),
+        status=status,
+        progress=progress,
+        result=result,
+        problem=problem,
+    )
 
 
 def _failure(job_id: str, reason: str) -> Any:
@@ -279,11 +362,17 @@ def _failure(job_id: str, reason: str) -> Any:
     return ProblemException("internal_error", f"the job failed: {reason}").problem()
 
 
-def _cursor(place: tuple[int, str]) -> str:
+def cursor_of(place: tuple[int, str]) -> str:
+    """Return where a page ended, for the client to come back with."""
     return base64.urlsafe_b64encode(f"{place[0]} {place[1]}".encode()).decode().rstrip("=")
 
 
-def _place(cursor: str) -> tuple[int, str]:
+def place_of(cursor: str) -> tuple[int, str]:
+    """Return where the page before ended.
+
+    Raises:
+        ProblemException: the cursor is none of ours.
+    """
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         time, _, job_id = text.partition(" ")

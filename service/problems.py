@@ -42,18 +42,22 @@ KINDS = {
     "method_not_allowed": ProblemKind(405, "The method is not allowed here"),
     "request_timeout": ProblemKind(408, "The request did not arrive in time"),
     "idempotency_conflict": ProblemKind(409, "The idempotency key was used for another request"),
+    "dataset_not_ready": ProblemKind(409, "The data set is being read in"),
     "body_too_large": ProblemKind(413, "The body is too large"),
     "too_large": ProblemKind(413, "More is asked for than the limits allow"),
     "unsupported_media_type": ProblemKind(415, "The body has the wrong content type"),
     "validation_error": ProblemKind(422, "The request does not fit the vocabulary"),
     "inadmissible_problem": ProblemKind(422, "The theory does not cover this request"),
     "unsupported_combination": ProblemKind(422, "These parts have no theory together"),
+    "unknown_dataset": ProblemKind(422, "There is no such data set"),
+    "invalid_dataset": ProblemKind(422, "The file is no data set"),
     "headers_too_large": ProblemKind(431, "The headers are too large"),
     "rate_limited": ProblemKind(429, "Too many requests"),
     "internal_error": ProblemKind(500, "foretell has a bug"),
     "unavailable": ProblemKind(503, "Not available now"),
     "queue_full": ProblemKind(503, "Too many jobs wait"),
     "time_limit": ProblemKind(503, "The answer took too long"),
+    "insufficient_storage": ProblemKind(507, "The disk is full"),
 }
 
 

@@ -26,6 +26,7 @@ CACHE_STATUS = {
     "concurrent": b"foretell; fwd=uri-miss; collapsed",
     "solved": b"foretell; fwd=uri-miss; stored",
     "not kept": b"foretell; fwd=uri-miss",
+    "never kept": b"foretell; fwd=bypass",
     "refreshed": b"foretell; fwd=request; stored",
 }
 
@@ -75,7 +76,7 @@ async def _later(
     if waits is not None or not asked:
         job, entry = await answerer.wait(job, float(waits or 0))
         if entry is not None:
-            return await _sent(computation, headers, entry, source)
+            return await _sent(computation, headers, entry, source if job.dataset_id is None else "never kept")
         if job.problem is not None:
             raise ProblemException(job.problem.code, job.problem.detail, errors=job.problem.errors or ())
     return _accepted(job, asked=asked)

@@ -18,6 +18,11 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     api_processes: int = Field(1, ge=1, le=64, description="API processes sharing the port and the cache.")
     data_dir: Path = Field(DEFAULT_DATA_DIR, description="Folder of the embedded Valkey's files and of the API keys.")
+    datasets_dir: Path | None = Field(
+        None,
+        description="Folder of the data sets, which the service and all workers must see; datasets in data_dir when not"
+        " given.",
+    )
     redis_url: str | None = Field(
         None,
         validation_alias=AliasChoices("FORETELL_REDIS_URL", "REDIS_URL", "redis_url"),
@@ -35,6 +40,12 @@ class Settings(BaseSettings):
     batch_body_limit: int = Field(
         32 * 2**20, ge=1024, description="Largest body of a batch, in bytes; more is answered 413."
     )
+    dataset_limit: int = Field(
+        512 * 2**20,
+        ge=1024,
+        description="Largest file of a data set, in bytes, and the most that its numbers may take in memory; more is"
+        " refused.",
+    )
     receive_timeout: float = Field(20.0, gt=0, description="Seconds for a request to arrive whole; then 408.")
     time_limit: float = Field(
         30.0, gt=0, description="Seconds for an answer to be worked out at once; then it becomes a job."
@@ -44,6 +55,11 @@ class Settings(BaseSettings):
         5.0,
         ge=0,
         description="Seconds of work, as estimated, up to which a sweep is answered at once; others are jobs.",
+    )
+    pool_memory: int = Field(
+        512 * 2**20,
+        ge=2**20,
+        description="Bytes that an estimate on a data set may take; kernels of more rows use a random subsample of them.",
     )
     threads: int = Field(2, ge=1, le=64, description="Threads for requests too large for the event loop, per process.")
 
@@ -96,10 +112,10 @@ class Settings(BaseSettings):
         "auto", description="json, or console for people; auto is console on a terminal."
     )
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "datasets_dir")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
 
     @field_validator("redis_url", "cache_url")
     @classmethod
@@ -128,6 +144,11 @@ class Settings(BaseSettings):
     def loopback(self) -> bool:
         """Whether the service is reachable from this machine alone."""
         return self.host in {"127.0.0.1", "::1", "localhost"} or self.host.startswith("127.")
+
+    @property
+    def datasets_folder(self) -> Path:
+        """Where data sets are kept."""
+        return self.data_dir / "datasets" if self.datasets_dir is None else self.datasets_dir
 
     @property
     def keys_file(self) -> Path:

@@ -54,10 +54,11 @@ def sweep(
     The first axis runs to the right; there is a curve for each value of the others. Exit code 1 if nothing converged.
     """
     from service.answering import solve  # noqa: PLC0415 - heavy imports wait until they are needed
-    from service.cli import _fail, _problems, _read  # noqa: PLC0415 - which registers this command
+    from service.cli import _fail, _problems, _read, _settings  # noqa: PLC0415 - which registers this command
     from service.computations import SWEEPS  # noqa: PLC0415
     from service.forms import sweep_table  # noqa: PLC0415
     from service.parsing import parse  # noqa: PLC0415
+    from service.stores import open_stores  # noqa: PLC0415
 
     if plot is not None and plot.suffix.lower() not in PICTURES:
         _fail(f"--plot takes a file that ends in {', '.join(PICTURES)}, got {plot.name}", code=2)
@@ -66,6 +67,7 @@ def sweep(
         body = _with_options(body, axis or [], column or [])
     except ValueError as error:
         _fail(str(error), code=2)
+    open_stores(_settings())
     with _problems(as_json=as_json):
         request = parse(body, SWEEPS.schema)
         answer = solve(SWEEPS, request, SWEEPS.key_of(request))

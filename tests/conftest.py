@@ -11,7 +11,9 @@ os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL
 import pytest
 from hypothesis import settings
 
+from tests.datasets import keep_all
 from tests.running import RunningService
+from workers.data_store import DataStore, open_store
 
 # Warnings are errors by pyproject.toml; tests leave no database of examples behind and never fail for being slow.
 settings.register_profile("foretell", deadline=None, database=None, print_blob=True)
@@ -27,6 +29,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     """One embedded service shared by the tests that do not change it."""
     with RunningService(tmp_path_factory.mktemp("service")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> DataStore:
+    """The data sets of :mod:`tests.datasets`, where this process finds them."""
+    folder = tmp_path_factory.mktemp("datasets")
+    keep_all(folder)
+    return open_store(folder)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Work as jobs: queued once under the key of its answer, executed by any worker, ended with an answer or a refusal."""
 
 import json
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -13,10 +14,12 @@ from rq.job import Job
 from api_schemas.canonical import canonical_json
 from workers.queue import discard, enqueue_once, find
 from workers.refusals import Refused
-from workers.works import WORKS, Work
+from workers.works import WORKS, Work, work_of_job
 
 REPORT_SECONDS = 0.5
 """Between reports of progress."""
+DATASET = re.compile(r'"dataset_id":"([0-9a-f]{64})"')
+"""In a canonical request, where no other field has that name."""
 OUTLIVES_SECONDS = 60
 """So much longer than its job a result that lies beside it is kept: a job that succeeded has one."""
 
@@ -110,6 +113,12 @@ def run(kind: str, canonical_request: str, key: str) -> str:
     return json.dumps(outcome)
 
 
+def dataset_of(job: Job) -> str | None:
+    """Return the data set that a job is about, None where it is about none."""
+    found = DATASET.search(job.args[1])
+    return None if found is None else found[1]
+
+
 def outcome_of(job: Job) -> Outcome:
     """Return how a job that has succeeded as a job ended."""
     return Outcome(**json.loads(job.return_value() or "{}"))
@@ -125,6 +134,16 @@ def answer_of(connection: Any, work: Work, key: str) -> tuple[bytes, bool] | Non
         return outcome.result.encode(), outcome.cacheable
     found = connection.get(result_key(work, key)) if work.apart else None
     return None if found is None else (zlib.decompress(found), outcome.cacheable)
+
+
+def delete(connection: Any, job_id: str) -> None:
+    """Delete a job that has ended, and its result."""
+    job = find(connection, job_id)
+    if job is not None:
+        discard(job)
+    work = work_of_job(job_id)
+    if work is not None:
+        connection.delete(result_key(work, work.key_of_job(job_id)))
 
 
 def result_key(work: Work, key: str) -> str:

@@ -5,10 +5,12 @@ from typing import Any
 
 from theory import Equivalent, Spectrum
 from theory.classification.convex import ClassificationPrediction
+from theory.classification.gaussian_clusters import Clusters
 from theory.classification.gradient import MixtureRates, TeacherRates
 from theory.classification.labels import MixtureLabels
 from theory.classification.teacher import TeacherLabels
 from theory.equivalents.population import Population
+from workers.pools import PoolSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +21,15 @@ class Built:
         equivalent: of the features, as square loss on the labels sees them; None of a network whose features are trained.
         spectrum: of the inputs, where features that are not linear were built on them or are to be trained; None otherwise.
         classes: where labels are classes, what other losses and error rates need.
+        pool: of stored rows, what stands for the equivalent.
+        clusters: of such rows, for losses that have no theory on the rows themselves.
     """
 
     equivalent: Equivalent | None = None
     spectrum: Spectrum | None = None
     classes: "Classes | None" = None
+    pool: PoolSource | None = None
+    clusters: Clusters | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +57,10 @@ class Answer:
         intercept_noise: variance of a fitted constant over training sets, relative to that of the scores of a class.
         common_noise: share of the scores' scatter over training sets that all samples have in common, where that matters.
         network: overlaps of hidden units, by the names of the wire.
+        interval_low, interval_high: between which what test_error means lies with a probability of 90 %, where it is estimated.
+        reliability: leave-one-out over generalised cross-validation, less 1, of an estimate.
+        n_used: rows that it was made from.
+        extrapolated: whether there are fewer rows than n_samples.
         classifier, outer_ridge: the solution of a convex loss, and of any fixed point: where derivatives start from.
         followed: the equations of a trained network and the way it took, where derivatives are to be carried along it.
         separability: of the classes; see :class:`theory.classification.separability.Separability`.
@@ -77,6 +87,11 @@ class Answer:
     intercept_noise: float = 0.0
     common_noise: float = 0.0
     network: dict[str, Any] | None = None
+    interval_low: float | None = None
+    interval_high: float | None = None
+    reliability: float | None = None
+    n_used: int = 0
+    extrapolated: bool = False
     classifier: ClassificationPrediction | None = None
     outer_ridge: float | None = None
     followed: Any = None

@@ -10,13 +10,14 @@ import numpy as np
 from api_schemas.prediction import Prediction, PredictionRequest
 from workers.building import build, check_sizes
 from workers.families import Family, not_built, solve, solved_together
+from workers.pools import EstimateTakesLong
 from workers.predictions import predict, prediction_of
 from workers.refusals import Refused
 
 
 def predict_all(
     requests: Sequence[PredictionRequest], keys: Sequence[str], *, deadline: float = np.inf
-) -> Iterator[tuple[int, Prediction | Refused]]:
+) -> Iterator[tuple[int, Prediction | Refused | EstimateTakesLong]]:
     """Answer requests, in any order; what each has as its answer does not depend on the others.
 
     Args:
@@ -46,7 +47,7 @@ def predict_all(
             return
         try:
             yield member, predict(requests[member], key=keys[member])
-        except Refused as refusal:
+        except (Refused, EstimateTakesLong) as refusal:
             yield member, refusal
 
 
@@ -66,7 +67,9 @@ def _families(requests: Sequence[PredictionRequest], leave: Callable[[int], None
         first = requests[members[0]]
         try:
             built = build(first)
-        except Refused:
+            if built.pool is not None:
+                built.pool.make_sure()
+        except (Refused, EstimateTakesLong):
             for member in members:
                 leave(member)
             continue

@@ -6,6 +6,7 @@ import numpy as np
 
 from api_schemas.prediction import PredictionRequest
 from api_schemas.regime import (
+    DatasetRegime,
     EigenspectrumRegime,
     MixtureRegime,
     RegressionRegime,
@@ -20,9 +21,12 @@ from theory.classification.teacher import TeacherLabels
 from theory.equivalents.mixture import MixtureEquivalent, mean_energies
 from theory.equivalents.population import EquivalentPopulation, Population, SpectralPopulation
 from workers.answers import Built, Classes
+from workers.clusters import LEARNERS as CLUSTER_LEARNERS
+from workers.clusters import clusters_in
 from workers.inputs import inputs_of, means_of, modes_of, parameters_of, pointer_to, spectrum_of
 from workers.networks import in_words_of_the_wire
 from workers.networks import pointer_of as network_pointer
+from workers.pools import source_of
 from workers.refusals import Refused, UnstableStep, Unsupported
 from workers.registry import FEATURES, LEARNERS, REGIMES, builder, goes_together
 
@@ -59,8 +63,8 @@ def _built(request: PredictionRequest) -> Built:
         return Built(equivalent=form(model.features, modes_of(regime, fit_intercept=model.fit_intercept)))
     if isinstance(regime, SphereRegime):
         return Built(equivalent=form(model.features, fit_intercept=model.fit_intercept, **parameters_of(regime)))
-    if isinstance(regime, TeacherNetworkRegime):
-        return Built(spectrum=spectrum_of(regime))
+    if isinstance(regime, TeacherNetworkRegime | DatasetRegime):
+        return _without_equivalent(request, regime, form)
     if isinstance(regime, MixtureRegime):
         return _mixture(request, regime, form)
     if isinstance(regime, TeacherClassificationRegime):
@@ -77,6 +81,22 @@ def _built(request: PredictionRequest) -> Built:
         fit_intercept=model.fit_intercept,
     )
     return Built(equivalent=equivalent, spectrum=spectrum if FEATURES[model.features.kind].nonlinear else None)
+
+
+def _without_equivalent(request: PredictionRequest, regime: TeacherNetworkRegime | DatasetRegime, form: Any) -> Built:
+    """What is solved is not known yet: features are trained with their learner, or estimated when they are needed."""
+    if isinstance(regime, TeacherNetworkRegime):
+        return Built(spectrum=spectrum_of(regime))
+    if request.include:
+        # Said before an estimate is made for it.
+        raise Unsupported(
+            "/include",
+            "'gradient' is not available for regime.kind = 'dataset': what is estimated from rows is interpolated, and has no"
+            " exact derivatives; leave it out, or sweep over the number",
+        )
+    model, kind = request.model, request.model.learner.kind
+    source = source_of(regime.dataset_id, form(model.features), fit_intercept=model.fit_intercept)
+    return Built(pool=source, clusters=clusters_in(source, learner=kind) if kind in CLUSTER_LEARNERS else None)
 
 
 def _mixture(request: PredictionRequest, regime: MixtureRegime, form: Any) -> Built:

@@ -190,6 +190,24 @@ def cancel_validation(connection: Any, key: str) -> None:
     withdraw(connection, key, standing.total, keep=recorded)
 
 
+def delete_validation(connection: Any, key: str) -> bool:
+    """Delete a validation that has ended, with the results of its chunks; whether no worker executes any of it still."""
+    standing = standing_of(connection, key)
+    ids = [ID_PREFIX + key, *(chunk_id(key, index) for index in range(standing.total if standing is not None else 0))]
+    gone = True
+    for job in Job.fetch_many(ids, connection=connection, serializer=JSONSerializer):
+        if job is None:
+            continue
+        if job.get_status(refresh=False) == JobStatus.STARTED:
+            stop(connection, job)
+            gone = False
+        else:
+            discard(job)
+    if gone:
+        connection.delete(record_key(key), results_key(key))
+    return gone
+
+
 def withdraw(connection: Any, key: str, total: int, *, keep: Container[int] = ()) -> None:
     """Take the chunks of a validation that has ended out of the queue, and stop those that run.
 

@@ -262,6 +262,8 @@ def _places(mask: Any) -> Iterator[tuple[tuple[int, ...], int]]:
 def _surplus(request: PredictionRequest) -> float:
     """Return samples less what they can fix, as the phase compares them."""
     built, n_samples = build(request), float(request.regime.n_samples)
+    if built.pool is not None:
+        return n_samples - float(request.model.fit_intercept) - built.pool.rank
     if built.equivalent is None:
         # A network whose units are trained: weights are counted.
         return n_samples - float(request.model.features.hidden_units * request.regime.n_features)  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ A family is a request and numbers that vary within it. Which may vary is up to i
 learner                solved together
 =====================  ==================================================================
 ridge on a mode table  n_samples, penalty, noise_variance, width; families with tables of the same length too
+ridge on stored rows   n_samples, penalty, width
 gradient_flow          time
 gradient_descent       steps
 sgd                    n_samples, step_size
@@ -31,6 +32,7 @@ from theory.learners.sgd import predict_sgd
 from theory.modes import stacked
 from workers.answers import Answer, Built
 from workers.building import build
+from workers.pools import PoolSource, predict
 from workers.predictions import answer_of
 from workers.refusals import Refused
 from workers.registry import NUMBERS
@@ -114,6 +116,10 @@ def solved_together(request: PredictionRequest, *, varied: Iterable[str] = ()) -
         request: one of its members.
         varied: paths that vary between families, as those of a grid.
     """
+    if request.regime.kind == "dataset" and request.model.learner.kind == "ridge":
+        return frozenset(
+            {N_SAMPLES, PENALTY, *(path for kind, path in WIDTHS.items() if kind == request.model.features.kind)}
+        )
     if request.regime.kind not in NUMBERS:
         return frozenset()
     if request.model.learner.kind != "ridge":
@@ -139,6 +145,9 @@ def solve(families: Iterable[Family]) -> Iterator[Solved]:
     waiting: dict[tuple[int, int], list[tuple[Family, int, int]]] = {}
     entries: dict[tuple[int, int], int] = {}
     for family in families:
+        if family.built.pool is not None and family.request.model.learner.kind == "ridge":
+            yield from _of_rows(family, family.built.pool)
+            continue
         if not _is_table(family):
             yield from _by_itself(family)
             continue
@@ -201,6 +210,32 @@ def _tables(pieces: list[tuple[Family, int, int]]) -> Iterator[Solved]:
         columns = {name: values[start : start + size] for name, values in whole.items()}
         yield _checked(family, first, stop - first, columns)
         start += size
+
+
+def _of_rows(family: Family, source: PoolSource) -> Iterator[Solved]:
+    """Solve ridge regression on stored rows, all members in one go."""
+    learner: Any = family.request.model.learner
+    width = WIDTHS.get(family.request.model.features.kind, "")
+    for start in range(0, family.size, MOST_TOGETHER):
+        piece = slice(start, min(start + MOST_TOGETHER, family.size))
+        size = piece.stop - start
+        n_samples, penalty, widths = (
+            family.numbers[path][piece] if path in family.numbers else np.full(size, own)
+            for path, own in (
+                (N_SAMPLES, family.request.regime.n_samples),
+                (PENALTY, learner.penalty),
+                (width, source.width),
+            )
+        )
+        try:
+            with np.errstate(all="ignore"):
+                found = predict(source, n_samples, penalty, widths)
+        except Refused as refusal:
+            nothing = _of_answers([None] * size)
+            refused = dict.fromkeys(range(size), refusal)
+            yield Solved(family=family, start=start, size=size, columns=nothing, refused=refused)
+            continue
+        yield _checked(family, start, size, _columns(None, size, **found))
 
 
 def _by_itself(family: Family) -> Iterator[Solved]:

@@ -1,6 +1,8 @@
 """From the features of a request to the equivalent that square loss sees: one function a kind and a place it can stand in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy.typing as npt
@@ -13,6 +15,7 @@ from theory import Equivalent, ModalEquivalent, Modes, Spectrum
 from theory.covariance import InadmissibleProblem
 from workers.kinds import Evaluated
 from workers.publications import EL_KAROUI, FAN_WANG, JACOT, LEE
+from workers.refusals import Unsupported
 
 
 def linear(_: schemas.LinearFeatures, spectrum: Spectrum, energies: npt.ArrayLike, **target: Any) -> Equivalent:
@@ -66,6 +69,54 @@ def kernel_on_sphere(features: schemas.KernelFeatures, **regime: Any) -> Equival
 def trained(features: schemas.TwoLayerFeatures) -> schemas.TwoLayerFeatures:
     """Features that are trained have no equivalent of their own; :mod:`workers.networks` solves for them."""
     return features
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolFeatures:
+    """Features of rows: those of infinite width that their kernel belongs to, and how many are drawn of them.
+
+    Attributes:
+        infinite: linear, or of a kernel.
+        width: features that are drawn; infinite where all are used.
+    """
+
+    infinite: schemas.LinearFeatures | schemas.KernelFeatures
+    width: float = inf
+
+
+def linear_of_rows(features: schemas.LinearFeatures) -> PoolFeatures:
+    """Rows as they are."""
+    return PoolFeatures(infinite=features)
+
+
+def projection_of_rows(features: schemas.RandomProjection) -> PoolFeatures:
+    """Random combinations of the entries of a row."""
+    return PoolFeatures(infinite=schemas.LinearFeatures(), width=features.width)
+
+
+def kernel_of_rows(features: schemas.KernelFeatures) -> PoolFeatures:
+    """A kernel of rows."""
+    return PoolFeatures(infinite=features)
+
+
+def random_features_of_rows(features: schemas.RandomFeatures) -> PoolFeatures:
+    """One layer of random weights: independent features, whose kernel is the conjugate kernel.
+
+    Raises:
+        Unsupported: there are more layers, whose features share what the layers below drew.
+    """
+    if len(features.layers) > 1:
+        raise Unsupported(
+            "/model/features/layers",
+            f"random_features of {len(features.layers)} layers have no theory with regime.kind = 'dataset', those of one layer"
+            " have; for infinitely wide layers use features.kind = 'kernel' with kernel.kind = 'ck'",
+        )
+    [layer] = features.layers
+    infinite = InfiniteLayer(
+        activation=layer.activation, weight_variance=layer.weight_variance, bias_variance=layer.bias_variance
+    )
+    kernel = kernel_schemas.CkKernel(kind="ck", layers=[infinite])
+    return PoolFeatures(infinite=schemas.KernelFeatures(kind="kernel", kernel=kernel), width=layer.width)
 
 
 def kernel_of(kernel: kernel_schemas.Kernel) -> theory.Kernel:

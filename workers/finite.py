@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import simulation
 from api_schemas.prediction import PredictionRequest
 from api_schemas.regime import (
+    DatasetRegime,
     EigenspectrumRegime,
     MixtureRegime,
     SphereRegime,
@@ -20,16 +22,21 @@ from api_schemas.regime import (
 from simulation.devices import Device
 from simulation.online import OnlineRegression, simulate_online
 from simulation.online_networks import OnlineNetwork, simulate_online_network
+from simulation.pools import MOST_TESTED, PoolProblem, simulate_pool
 from theory import InadmissibleProblem, Spectrum
 from theory.learners.networks import typical_overlaps
 from workers.features import activation_of
+from workers.finite_features import features_of
 from workers.inputs import inputs_of, means_of, parameters_of, spectrum_of
 from workers.refusals import Refused
+from workers.stored_rows import Described, described, rows_of
 
 Array = npt.NDArray[np.float64]
 
 MOST_NUMBERS = 100_000_000
 """Entries of the matrices of one replicate: 0.8 GB."""
+LEAST_HELD_OUT = 0.1
+"""Of the rows of a data set, where it is trained on."""
 QUANTITIES = (
     "test_error",
     "excess_risk",
@@ -40,18 +47,6 @@ QUANTITIES = (
 )
 """What a prediction and a simulation both report."""
 
-FEATURES: dict[str, Callable[..., Any]] = {
-    "linear": simulation.LinearFeatures,
-    "random_features": simulation.RandomFeatures,
-    "random_fourier": simulation.RandomFourier,
-    "random_projection": simulation.RandomProjection,
-    "rbf": simulation.Rbf,
-    "polynomial": simulation.Polynomial,
-    "laplace": simulation.Laplace,
-    "exponential": simulation.Exponential,
-    "ck": simulation.ConjugateKernel,
-    "ntk": simulation.TangentKernel,
-}
 LEARNERS: dict[str, Callable[..., Any]] = {
     "ridge": simulation.Ridge,
     "gradient_flow": simulation.GradientFlow,
@@ -94,6 +89,8 @@ def finite_problem(request: PredictionRequest) -> FiniteProblem:
     """
     sizes = _sizes(request)
     _check_whole(sizes)
+    if isinstance(request.regime, DatasetRegime):
+        _check_held_out(request.regime)
     numbers, _ = cost(request)
     if numbers > MOST_NUMBERS:
         raise Refused(
@@ -111,6 +108,18 @@ def _run_of(request: PredictionRequest) -> Callable[..., Any]:
     regime, model = request.regime, request.model
     learner: Any = model.learner
     n_samples = int(regime.n_samples)
+    if isinstance(regime, DatasetRegime):
+        stored = rows_of(regime.dataset_id)
+        split = PoolProblem(
+            rows=stored.rows,
+            targets=stored.targets,
+            classes=stored.labels is not None,
+            features=features_of(model.features),
+            learner=LEARNERS[learner.kind](**parameters_of(learner)),
+            n_samples=n_samples,
+            fit_intercept=model.fit_intercept,
+        )
+        return lambda **options: simulate_pool(split, **options)
     if isinstance(regime, TeacherNetworkRegime):
         network = _network(request, regime)
         return lambda **options: simulate_online_network(network, **options)
@@ -130,18 +139,6 @@ def _run_of(request: PredictionRequest) -> Callable[..., Any]:
         fit_intercept=model.fit_intercept,
     )
     return lambda **options: simulation.simulate(problem, **options)
-
-
-def features_of(features: Any) -> Any:
-    """Return the features, or the kernel, that a request names."""
-    part = features.kernel if features.kind == "kernel" else features
-    fields = parameters_of(part)
-    if "layers" in fields:
-        row = simulation.InfiniteLayer if features.kind == "kernel" else simulation.Layer
-        fields["layers"] = [
-            row(**{**layer.__dict__, "activation": activation_of(layer.activation)}) for layer in part.layers
-        ]
-    return FEATURES[part.kind](**fields)
 
 
 def regime_of(regime: Any) -> Any:
@@ -240,11 +237,29 @@ def _check_whole(sizes: Mapping[str, float]) -> None:
             raise Refused(pointer, f"must be a whole number where it is drawn, got {value:g}")
 
 
+def _check_held_out(regime: DatasetRegime) -> None:
+    """Refuse training sets that leave less than a tenth of the rows to test on.
+
+    Raises:
+        Refused: this one does.
+    """
+    n_rows = described(regime.dataset_id).n_rows
+    most = n_rows - ceil(n_rows * LEAST_HELD_OUT)
+    if regime.n_samples > most:
+        raise Refused(
+            "/regime/n_samples",
+            f"must be at most {most} where it is trained, got {regime.n_samples:g}: a tenth of the {n_rows} rows is held out to"
+            " test on",
+        )
+
+
 def cost(request: PredictionRequest) -> tuple[float, float]:
     """Return the numbers that the matrices of one replicate hold, and the floating-point operations that it takes, roughly."""
     regime: Any = request.regime
     features: Any = request.model.features
     n = float(regime.n_samples)
+    if isinstance(regime, DatasetRegime):
+        return _cost_of_split(request, described(regime.dataset_id))
     d = float(getattr(regime, "n_features", 0.0) or sum(regime.multiplicities or [1.0] * len(regime.eigenvalues)))
     if isinstance(regime, TeacherNetworkRegime):
         units = features.hidden_units + regime.hidden_units
@@ -267,3 +282,21 @@ def cost(request: PredictionRequest) -> tuple[float, float]:
     if features.kind == "kernel":
         held, mapped = held + n * rows, mapped + 20.0 * n * rows + n * rows * d
     return held + smaller**2, 2.0 * mapped + 2.0 * n * last * smaller + solve * smaller**3 + 50.0 * n * d
+
+
+def _cost_of_split(request: PredictionRequest, data: Described) -> tuple[float, float]:
+    features: Any = request.model.features
+    n, d = float(request.regime.n_samples), float(data.n_features)
+    rows = n + min(data.n_rows - n, MOST_TESTED)
+    last = n
+    mapped = 20.0 * n * rows + n * rows * d
+    if features.kind != "kernel":
+        layers = getattr(features, "layers", None)
+        last = float(layers[-1].width if layers else getattr(features, "width", d))
+        mapped = 0.0 if features.kind == "linear" else rows * d * last
+    smaller = min(n, last)
+    held = data.n_rows * d + rows * max(last, d) + smaller**2 + (0.0 if features.kind == "kernel" else last * d)
+    solve = {"logistic": 60.0, "hinge": 200.0}.get(
+        request.model.learner.kind, 0.5
+    ) * smaller**3 + 2.0 * smaller**2 * data.n_targets
+    return held, 2.0 * mapped + 2.0 * n * last * smaller + solve + 2.0 * data.n_rows * d

@@ -1,7 +1,7 @@
 """What a row of the tables holds: a kind's schema, what works it out, and where that comes from."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from api_schemas.base import Schema
@@ -33,6 +33,7 @@ class FeatureMap(Kind):
         modes: of regimes that are mode tables; takes the schema and the table.
         sphere: takes the schema and the regime's fields, by name.
         network: of labels that a network makes, for features that are trained; they are built with their learner.
+        dataset: of stored rows; takes the schema, returns the features of infinite width whose kernel is estimated.
         nonlinear: whether the inputs pass through a nonlinearity, whose equivalent needs inputs of many directions.
     """
 
@@ -40,6 +41,7 @@ class FeatureMap(Kind):
     modes: Callable[..., Any] | None = None
     sphere: Callable[..., Any] | None = None
     network: Callable[..., Any] | None = None
+    dataset: Callable[..., Any] | None = None
     nonlinear: bool = True
 
 
@@ -49,11 +51,11 @@ class RegimeKind(Kind):
 
     Attributes:
         stage: the attribute of :class:`FeatureMap` that takes it.
-        metric: what ``test_error`` measures in it.
+        metric: what ``test_error`` measures in it; None where that is up to the data.
     """
 
     stage: str
-    metric: Literal["squared_error", "misclassification"] = "squared_error"
+    metric: Literal["squared_error", "misclassification"] | None = "squared_error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,9 @@ class LearnerKind(Kind):
     Attributes:
         answers: by kind of regime, what it attains; takes the request and what was built of it.
         features: the kinds that it has a theory with, where not with all.
+        features_in: the same in some regimes.
     """
 
     answers: Mapping[str, Callable[..., Any]]
     features: tuple[str, ...] | None = None
+    features_in: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

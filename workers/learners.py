@@ -1,13 +1,16 @@
 """From a learner and what it is given to what it attains: one function a kind of learner and of labels."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 import theory
 from api_schemas.prediction import PredictionRequest
+from theory.classification.clusters import predict_clusters
 from theory.classification.convex import ClassificationPrediction, predict_classifier
 from theory.classification.discriminant import predict_discriminant
+from theory.classification.gaussian_clusters import Clusters
 from theory.classification.gradient import MixtureRates
 from theory.classification.losses import Hinge, Logistic, Square
 from theory.classification.separability import separability
@@ -16,6 +19,7 @@ from theory.learners.sgd import predict_sgd
 from theory.namespace import single
 from theory.solvers.effective_ridge import THRESHOLD_TOLERANCE
 from workers.answers import Answer, Built, Classes
+from workers.pools import predict
 from workers.refusals import Unsupported
 
 LINEAR_BEYOND = 100.0
@@ -29,6 +33,14 @@ def ridge(request: PredictionRequest, built: Built) -> Answer:
     learner: Any = request.model.learner
     found = theory.predict_ridge(_equivalent(built), request.regime.n_samples, learner.penalty)
     return Answer.of(found, ridge=found.outer_ridge, target_ridge=found.effective_ridge)
+
+
+def ridge_of_pool(request: PredictionRequest, built: Built) -> Answer:
+    """Ridge regression on rows, on the codes of classes as on numbers."""
+    learner: Any = request.model.learner
+    assert built.pool is not None
+    found = predict(built.pool, request.regime.n_samples, learner.penalty, built.pool.width)
+    return Answer.of(None, **{field.name: found[field.name] for field in fields(Answer) if field.name in found})
 
 
 def gradient_flow(request: PredictionRequest, built: Built) -> Answer:
@@ -105,14 +117,32 @@ def ridge_of_classes(request: PredictionRequest, built: Built) -> Answer:
 
 def logistic(request: PredictionRequest, built: Built) -> Answer:
     """Logistic regression."""
+    if built.clusters is not None:
+        return _on_clusters(request, built.clusters, Logistic())
     _refuse_penalised_constant(built)
     return _by_loss(request, built, Logistic())
 
 
 def hinge(request: PredictionRequest, built: Built) -> Answer:
     """The support vector machine."""
+    if built.clusters is not None:
+        return _on_clusters(request, built.clusters, Hinge())
     _refuse_penalised_constant(built)
     return _by_loss(request, built, Hinge())
+
+
+def _on_clusters(request: PredictionRequest, clusters: Clusters, loss: Logistic | Hinge) -> Answer:
+    """A classifier of rows, which are taken for Gaussian within each class."""
+    learner: Any = request.model.learner
+    n_samples = request.regime.n_samples
+    found = predict_clusters(
+        clusters,
+        loss,
+        n_samples=n_samples,
+        penalty=learner.penalty,
+        fit_intercept=request.model.fit_intercept,
+    )
+    return Answer.of(found, phase=_phase(n_samples, clusters.means.shape[1]))
 
 
 def _penalised_constant(built: Built) -> bool:

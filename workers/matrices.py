@@ -10,7 +10,7 @@ import theory
 from api_schemas.features import Features, KernelFeatures, LinearFeatures, RandomFeatures
 from api_schemas.kernel import CkKernel, NtkKernel
 from api_schemas.prediction import Source
-from api_schemas.regime import EigenspectrumRegime, MixtureRegime, SphereRegime
+from api_schemas.regime import DatasetRegime, EigenspectrumRegime, MixtureRegime, SphereRegime
 from api_schemas.spectra import SpectrumRequest
 from theory import Equivalent, InadmissibleProblem, ModalEquivalent, Modes, spectra
 from theory.covariance import Spectrum
@@ -183,7 +183,7 @@ def inner_product_kernel(request: SpectrumRequest) -> Prepared:
     """f(x_i.x_j / sqrt(d)) / sqrt(d) off the diagonal, 0 on it."""
     layer = _only_layer(request.model.features)
     regime = request.regime
-    if isinstance(regime, EigenspectrumRegime):
+    if isinstance(regime, EigenspectrumRegime | DatasetRegime):
         raise Unsupported(
             "/regime/kind", "an inner_product_kernel is of inputs; regime.kind must be 'regression' or 'sphere'"
         )
@@ -233,6 +233,12 @@ def population_of(regime: Any) -> Population:
     if isinstance(regime, SphereRegime):
         whole = theory.covariance.isotropic(regime.n_features)
         return Population(bulk=whole, spikes=(), whole=whole)
+    if isinstance(regime, DatasetRegime):
+        raise Unsupported(
+            "/regime/kind",
+            "a data set is rows, not a population: GET /v1/datasets/{id} estimates an eigenspectrum, to be sent as"
+            " regime.kind = 'eigenspectrum'",
+        )
     if isinstance(regime, EigenspectrumRegime):
         modes = _mode_table(regime)
         whole = Spectrum(eigenvalues=modes.eigenvalues, multiplicities=modes.multiplicities)

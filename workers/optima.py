@@ -231,7 +231,7 @@ def _plan(prepared: Search) -> tuple[list[int], int, float]:
     n_modes = sum(modes.eigenvalues.size for modes in equivalent.tables) if equivalent is not None else 1
     if (
         ridge
-        and isinstance(equivalent, ModalEquivalent)
+        and (isinstance(equivalent, ModalEquivalent) or request.regime.kind == "dataset")
         and all(place.path in together for place in prepared.places)
         and VECTORISED[count] ** count * n_modes <= MOST_TERMS
     ):

@@ -11,6 +11,7 @@ from api_schemas.prediction import (
     Effective,
     NetworkState,
     Numerics,
+    PoolState,
     Prediction,
     PredictionRequest,
     Separability,
@@ -22,6 +23,7 @@ from workers.answers import Answer, Built
 from workers.building import build, inadmissible, too_far_apart
 from workers.gradients import gradient_of
 from workers.kinds import Kind
+from workers.pools import PoolSource
 from workers.registry import ALIGNMENTS, COVARIANCES, FEATURES, KERNELS, LEARNERS, REGIMES
 from workers.warnings import warnings_for
 
@@ -76,8 +78,9 @@ def prediction_of(request: PredictionRequest, built: Built, answer: Answer, *, k
     return Prediction(
         key=key or key_of(request),
         status=answer.status,
-        metric=REGIMES[request.regime.kind].metric,
+        metric=REGIMES[request.regime.kind].metric or _pool(built).metric,
         test_error=_finite(answer.test_error),
+        interval=_interval(answer),
         excess_risk=_finite(answer.excess_risk),
         train_error=_finite(answer.train_error),
         train_loss=_finite(answer.train_loss),
@@ -92,6 +95,7 @@ def prediction_of(request: PredictionRequest, built: Built, answer: Answer, *, k
         separability=None if answer.separability is None else separability_of(answer.separability),
         network=None if answer.network is None else NetworkState(**answer.network),
         gradient=gradient_of(request, built, answer) if request.include else None,
+        pool=None if built.pool is None else _pool_state(built.pool, answer),
         phase=answer.phase,
         numerics=Numerics(residual=answer.residual, iterations=answer.iterations),
         warnings=warnings_for(request, built, answer),
@@ -118,6 +122,26 @@ def sources_of(request: PredictionRequest) -> list[Source]:
     if isinstance(request.regime, RegressionRegime):
         kinds += [COVARIANCES[request.regime.covariance.kind], ALIGNMENTS[request.regime.target.alignment.kind]]
     return list({source.reference: source for kind in kinds for source in kind.sources}.values())
+
+
+def _interval(answer: Answer) -> list[float] | None:
+    low, high = _finite(answer.interval_low), _finite(answer.interval_high)
+    return None if low is None or high is None else [low, high]
+
+
+def _pool(built: Built) -> PoolSource:
+    assert built.pool is not None
+    return built.pool
+
+
+def _pool_state(source: PoolSource, answer: Answer) -> PoolState:
+    return PoolState(
+        dataset_id=source.dataset_id,
+        n_rows=source.n_rows,
+        n_used=answer.n_used or source.n_rows,
+        reliability=_finite(answer.reliability),
+        extrapolated=bool(answer.extrapolated),
+    )
 
 
 def _finite(value: float | None) -> float | None:

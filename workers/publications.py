@@ -184,3 +184,15 @@ BAI_SILVERSTEIN = Source(
     title="Bai, Silverstein: CLT for linear spectral statistics of large-dimensional sample covariance matrices",
     reference="doi:10.1214/aop/1078415845",
 )
+JACOT_KARE = Source(
+    title="Jacot, Simsek, Spadaro, Hongler, Gabriel: Kernel alignment risk estimator: risk prediction from training data",
+    reference="arXiv:2006.09796",
+)
+WEI_HU_STEINHARDT = Source(
+    title="Wei, Hu, Steinhardt: More than a toy: random matrix models predict how real-world neural representations generalize",
+    reference="arXiv:2203.06176",
+)
+PATIL_DU = Source(
+    title="Patil, Du: Generalized equivalences between subsampling and ridge regularization",
+    reference="arXiv:2305.18496",
+)

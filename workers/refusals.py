@@ -38,3 +38,15 @@ class TooLarge(Refused):
     """What is asked for exceeds the limits on its size."""
 
     code = "too_large"
+
+
+class UnknownDataset(Refused):
+    """The data set that is named is not stored, or not any more."""
+
+    code = "unknown_dataset"
+
+
+class DatasetNotReady(Refused):
+    """The data set that is named is still being read in."""
+
+    code = "dataset_not_ready"

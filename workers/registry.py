@@ -29,6 +29,7 @@ from workers.publications import (
     GHORBANI,
     GOLDT_NETWORKS,
     HASTIE,
+    JACOT_KARE,
     KAC,
     LIAO_COUILLET_DYNAMICS,
     LIAO_FOURIER,
@@ -40,11 +41,13 @@ from workers.publications import (
     MIGNACCO,
     MONTANARI,
     PAQUETTE,
+    PATIL_DU,
     PICCOLO,
     SAAD_SOLLA,
     SCHROEDER,
     SIMON,
     SIMON_WIDTH,
+    WEI_HU_STEINHARDT,
     XIAO,
     ZOLLANVARI,
 )
@@ -95,12 +98,14 @@ FEATURES = {
         schema=feature_schemas.LinearFeatures,
         inputs=features.linear,
         modes=features.linear_of_modes,
+        dataset=features.linear_of_rows,
         nonlinear=False,
         sources=(HASTIE,),
     ),
     "random_features": FeatureMap(
         schema=feature_schemas.RandomFeatures,
         inputs=features.random_features,
+        dataset=features.random_features_of_rows,
         sources=(MEI_MONTANARI, SCHROEDER, PICCOLO, FAN_WANG),
     ),
     "random_fourier": FeatureMap(
@@ -110,6 +115,7 @@ FEATURES = {
         schema=feature_schemas.RandomProjection,
         inputs=features.random_projection,
         modes=features.projection_of_modes,
+        dataset=features.projection_of_rows,
         nonlinear=False,
         sources=(SIMON_WIDTH, ATANASOV),
     ),
@@ -117,6 +123,7 @@ FEATURES = {
         schema=feature_schemas.KernelFeatures,
         inputs=features.kernel,
         sphere=features.kernel_on_sphere,
+        dataset=features.kernel_of_rows,
         sources=(EL_KAROUI, BORDELON, SIMON),
     ),
     "two_layer": FeatureMap(schema=feature_schemas.TwoLayerFeatures, network=features.trained),
@@ -125,7 +132,11 @@ FEATURES = {
 LEARNERS = {
     "ridge": LearnerKind(
         schema=learner.RidgeLearner,
-        answers={**dict.fromkeys(NUMBERS, learners.ridge), **dict.fromkeys(CLASSES, learners.ridge_of_classes)},
+        answers={
+            **dict.fromkeys(NUMBERS, learners.ridge),
+            **dict.fromkeys(CLASSES, learners.ridge_of_classes),
+            "dataset": learners.ridge_of_pool,
+        },
         sources=(HASTIE, DOBRIBAN_WAGER, LIAO_MAHONEY),
     ),
     "gradient_flow": LearnerKind(
@@ -146,12 +157,14 @@ LEARNERS = {
     ),
     "logistic": LearnerKind(
         schema=learner.LogisticLearner,
-        answers=dict.fromkeys(CLASSES, learners.logistic),
+        answers=dict.fromkeys((*CLASSES, "dataset"), learners.logistic),
+        features_in={"dataset": ("linear",)},
         sources=(MAI_LIAO_LOGISTIC, LOUREIRO, CANDES_SUR),
     ),
     "hinge": LearnerKind(
         schema=learner.HingeLearner,
-        answers=dict.fromkeys(CLASSES, learners.hinge),
+        answers=dict.fromkeys((*CLASSES, "dataset"), learners.hinge),
+        features_in={"dataset": ("linear",)},
         sources=(MIGNACCO, MONTANARI),
     ),
     "lda": LearnerKind(
@@ -175,6 +188,12 @@ REGIMES = {
     "teacher_network": RegimeKind(
         schema=regime.TeacherNetworkRegime, stage="network", sources=(SAAD_SOLLA, GOLDT_NETWORKS)
     ),
+    "dataset": RegimeKind(
+        schema=regime.DatasetRegime,
+        stage="dataset",
+        metric=None,
+        sources=(JACOT_KARE, WEI_HU_STEINHARDT, PATIL_DU, SIMON_WIDTH),
+    ),
 }
 
 
@@ -187,7 +206,8 @@ def builder(features_kind: str, regime_kind: str) -> Callable[..., Any] | None:
 def goes_together(features_kind: str, learner_kind: str, regime_kind: str) -> bool:
     """Whether there is a theory of the three."""
     row = LEARNERS[learner_kind]
-    trained = regime_kind in row.answers and (row.features is None or features_kind in row.features)
+    takes = row.features_in.get(regime_kind, row.features)
+    trained = regime_kind in row.answers and (takes is None or features_kind in takes)
     return trained and builder(features_kind, regime_kind) is not None
 
 

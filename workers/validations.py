@@ -10,13 +10,14 @@ from scipy.special import ndtr, stdtrit
 import theory
 from api_schemas.canonical import content_address
 from api_schemas.prediction import Prediction, PredictionRequest
-from api_schemas.regime import MixtureRegime
+from api_schemas.regime import DatasetRegime, MixtureRegime
 from api_schemas.validation import Comparison, Validation, ValidationRequest
 from simulation.devices import HOST, Device
 from simulation.statistics import Moments
 from workers.finite import QUANTITIES, cost, finite_problem
 from workers.predictions import predict
 from workers.refusals import Refused
+from workers.stored_rows import rows_of
 
 KEY_PREFIX = f"foretell/validations/{theory.SOLVER_VERSION}"
 
@@ -74,7 +75,7 @@ def check(request: ValidationRequest) -> None:
             f"must be float64 for {request.request.model.learner.kind}: its interior-point method does not converge in float32",
         )
     if request.dtype == "float32":
-        _check_scales(request.request.regime)
+        _check_scales(regime)
     try:
         # What has no theory has no simulation either.
         answer = predict(request.request)
@@ -90,6 +91,9 @@ def check(request: ValidationRequest) -> None:
 
 def _check_scales(regime: Any) -> None:
     """Refuse numbers whose squares leave the range of single precision."""
+    if isinstance(regime, DatasetRegime):
+        _check_rows(regime)
+        return
     numbers = [("", regime.model_dump())]
     while numbers:
         place, value = numbers.pop()
@@ -102,6 +106,22 @@ def _check_scales(regime: Any) -> None:
                 "/dtype",
                 f"must be float64: /request/regime{place} is {value:g}, and float32 holds squares of numbers from"
                 f" {SINGLE_SCALES[0]:g} to {SINGLE_SCALES[1]:g} only",
+            )
+
+
+def _check_rows(regime: DatasetRegime) -> None:
+    """Refuse rows and targets whose squares leave the range of single precision."""
+    try:
+        stored = rows_of(regime.dataset_id)
+    except Refused as refusal:
+        raise type(refusal)(f"/request{refusal.pointer}", refusal.detail) from None
+    for name, values in (("row", stored.rows), ("target", stored.targets)):
+        largest = max(float(values.max()), -float(values.min()))
+        if largest > SINGLE_SCALES[1]:
+            raise Refused(
+                "/dtype",
+                f"must be float64: the largest number of a {name} is {largest:g}, and float32 holds squares of numbers up to"
+                f" {SINGLE_SCALES[1]:g} only",
             )
 
 
@@ -194,7 +214,10 @@ def _compared(
         finite = [number for number in numbers if number is not None]
         moments = Moments.of(finite)
         moved = None if fewer is None else getattr(fewer, name)
-        allowance = abs(value) / n_samples + (abs(value - moved) if moved is not None else abs(value))
+        if answer.interval is None:
+            allowance = abs(value) / n_samples + (abs(value - moved) if moved is not None else abs(value))
+        else:
+            allowance = abs(value) * _uncertainty(answer)
         rounding = max((change or 0.0 for chunk in chunks for change in chunk.get(name + CHANGE, ())), default=0.0)
         allowance += rounding + (ROUNDING * scale if name != "estimator_norm_squared" else 0.0)
         gap, error = moments.mean - value, moments.standard_error
@@ -214,6 +237,17 @@ def _compared(
                 agrees=len(finite) > 1 and abs(gap) <= allowance + spread(moments.count) * error,
             ),
         )
+
+
+def _uncertainty(answer: Prediction) -> float:
+    """Return half the width of the interval about an error that is estimated, relative to the error.
+
+    Against splits of the rows that an estimate was made from, it is the estimate that is uncertain; what the limit of large
+    sizes neglects is little beside that.
+    """
+    assert answer.interval is not None
+    low, high = answer.interval
+    return 0.5 * (high - low) / answer.test_error if answer.test_error else 1.0
 
 
 def spread(count: int) -> float:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from api_schemas.base import Schema
+from api_schemas.dataset import Dataset, DatasetReading
 from api_schemas.optima import Optima, OptimumRequest
 from api_schemas.prediction import Prediction, PredictionRequest
+from api_schemas.regime import DatasetRegime
 from api_schemas.requirement import Requirement, RequirementRequest
 from api_schemas.scaling import ScalingLaws, ScalingLawsRequest
 from api_schemas.spectra import Spectrum, SpectrumRequest
 from api_schemas.sweep import Sweep, SweepRequest
-from workers import building, optima, predictions, requirements, scaling, spectra, sweeps
+from workers import building, dataset_jobs, optima, predictions, requirements, scaling, spectra, sweeps
 from workers.queue import RESULT_TTL_SECONDS, TIME_LIMIT_SECONDS
 from workers.refusals import TooLarge
 
@@ -98,6 +100,12 @@ class Work:
         self.expected_seconds(request)
 
 
+def may_be_kept(request: Any) -> bool:
+    """Whether an answer may be found again: not where it is about a data set, which leaves nothing behind when deleted."""
+    regime = getattr(getattr(request, "request", request), "regime", None)
+    return not isinstance(regime, DatasetRegime)
+
+
 PREDICTION = Work(
     kind="prediction",
     schema=PredictionRequest,
@@ -106,6 +114,7 @@ PREDICTION = Work(
     work_out=predictions.predict,
     make_sure=building.build,
     way_out="use fewer modes",
+    cacheable=may_be_kept,
 )
 SPECTRUM = Work(
     kind="spectrum",
@@ -134,6 +143,7 @@ OPTIMUM = Work(
     work_out=optima.optima,
     make_sure=optima.check,
     way_out="search fewer paths, or use fewer modes",
+    cacheable=may_be_kept,
 )
 SWEEP = Work(
     kind="sweep",
@@ -148,6 +158,7 @@ SWEEP = Work(
     reports=True,
     seconds_of=sweeps.seconds_of,
     pointer="/axes",
+    cacheable=may_be_kept,
 )
 REQUIREMENT = Work(
     kind="requirement",
@@ -157,8 +168,19 @@ REQUIREMENT = Work(
     work_out=requirements.requirement,
     make_sure=requirements.check,
     way_out="search a narrower range, or use fewer modes",
+    cacheable=may_be_kept,
 )
-WORKS = {work.kind: work for work in (PREDICTION, SPECTRUM, SWEEP, REQUIREMENT, SCALING_LAWS, OPTIMUM)}
+DATASET = Work(
+    kind="dataset",
+    schema=DatasetReading,
+    result=Dataset,
+    key_of=lambda reading: reading.dataset_id,
+    work_out=dataset_jobs.read_in,
+    make_sure=lambda _: None,  # what is wrong with a file shows when it is read
+    way_out="send fewer rows or columns",
+    reports=True,
+)
+WORKS = {work.kind: work for work in (PREDICTION, SPECTRUM, SWEEP, REQUIREMENT, SCALING_LAWS, OPTIMUM, DATASET)}
 """Every work by its kind."""
 
 

@@ -92,6 +92,13 @@ def test_workers_scale() -> None:
     assert "ports" not in worker
 
 
+def test_the_api_and_all_workers_see_the_same_data_sets() -> None:
+    for name in ("api", "worker", "worker-gpu"):
+        assert "datasets:/var/lib/foretell/datasets" in COMPOSE["services"][name]["volumes"]
+    made = next(step["value"] for step in instructions() if "useradd" in step["value"])
+    assert "/var/lib/foretell/datasets" in made  # a new volume takes its owner from the image
+
+
 def test_a_worker_with_a_gpu_is_there_for_those_who_ask() -> None:
     worker = COMPOSE["services"]["worker-gpu"]
     assert worker["profiles"] == ["gpu"]

@@ -131,6 +131,7 @@ REGIMES = st.one_of(
         overlaps=st.none() | some(some(REAL)),
         noise_variance=NONNEGATIVE,
     ),
+    kind("dataset", {"dataset_id": st.from_regex("[0-9a-f]{64}", fullmatch=True), "n_samples": SIZES}),
 )
 LEARNERS = st.one_of(
     st.fixed_dictionaries({"penalty": NONNEGATIVE}, optional={"kind": st.just("ridge")}),

@@ -31,6 +31,11 @@ include-path = "/v1/jobs"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "503"]
 
 [[operations]]
+# The same, a file that is no data set is refused with 422, and one Idempotency-Key with another file with 409.
+include-path = "/v1/datasets"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409", "422", "503"]
+
+[[operations]]
 # DELETE cancels; a job that has ended can still be read, for a day, and stays as it is (tests/service/test_validations.py).
 include-path-regex = "^/v1/jobs/"
 checks.use_after_free.enabled = false

@@ -26,7 +26,7 @@ from tests.service.wire import JSON, PREDICTIONS, Wire, assert_problem, post_hea
 
 BODY = json.dumps(EXAMPLE)
 OPEN = ["/healthz", "/readyz", "/docs", "/docs/assets/swagger-ui.css", "/openapi.json"]
-CLOSED = ["/v1/catalogue", "/metrics", "/v1/jobs/x", "/nothing"]
+CLOSED = ["/v1/catalogue", "/metrics", "/v1/datasets", "/v1/jobs/x", "/v1/datasets/x", "/nothing"]
 
 
 def foretell(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -67,7 +67,7 @@ class TestKeys:
         assert guarded.predict(headers=bearer(token)).status_code == 200
         assert guarded.predict(headers=bearer(token)).status_code == 200  # from memory
         with guarded.client(headers=bearer(token)) as client:
-            assert [client.get(path).status_code for path in CLOSED] == [200, 200, 404, 404]
+            assert [client.get(path).status_code for path in CLOSED] == [200, 200, 200, 404, 404, 404]
 
     def test_without_one_nothing_is_but_health_and_documentation(self, guarded: RunningService) -> None:
         with guarded.client() as client:

@@ -7,6 +7,7 @@ import pytest
 
 from api_schemas.prediction import PredictionRequest
 from simulation.devices import HOST
+from tests.datasets import BINARY, DIABETES
 from tests.simulation.finite_size import case, kernel, layer, network
 from workers.finite import finite_problem
 from workers.registry import COMBINATIONS
@@ -36,16 +37,20 @@ REGIMES = {
     "mixture": {"kind": "mixture", **INPUTS},
     "teacher_classification": {"kind": "teacher_classification", **INPUTS, "link": "sign"},
     "teacher_network": {"kind": "teacher_network", **INPUTS, "hidden_units": 2},
+    "dataset": {"kind": "dataset", "dataset_id": DIABETES, "n_samples": 20},
 }
+TWO_CLASSES = {"kind": "dataset", "dataset_id": BINARY, "n_samples": 20}
 WITHOUT_INTERCEPT = ("sgd",)
 
 
+@pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=lambda combination: "-".join(combination.values()))
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_what_goes_together_can_be_simulated(combination: dict[str, Any], fit_intercept: bool) -> None:
+    of_classes = combination["regime"] == "dataset" and combination["learner"] in ("logistic", "hinge")
     request = case(
         FEATURES[combination["features"]],
-        REGIMES[combination["regime"]],
+        TWO_CLASSES if of_classes else REGIMES[combination["regime"]],
         LEARNERS[combination["learner"]],
         fit_intercept=fit_intercept and combination["learner"] not in WITHOUT_INTERCEPT,
     )

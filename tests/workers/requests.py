@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tests.datasets import DIABETES
+
 RELU = {"kind": "random_features", "layers": [{"activation": "relu", "width": 600}]}
 FOURIER = {"kind": "random_fourier", "frequencies": 300}
 PROJECTION = {"kind": "random_projection", "width": 300}
@@ -26,6 +28,7 @@ REGIME_EXAMPLES: dict[str, Any] = {
         "link": "logistic",
     },
     "teacher_network": {"kind": "teacher_network", "n_samples": 400, "n_features": 300, "hidden_units": 2},
+    "dataset": {"kind": "dataset", "dataset_id": DIABETES, "n_samples": 200},
 }
 LEARNER_EXAMPLES: dict[str, Any] = {
     "ridge": {"kind": "ridge", "penalty": 0.1},

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.datasets import BINARY, DIABETES, keep_all
 from tests.running import RunningService, wait_until
 from tests.service.test_validations import submit
 from tests.simulation.finite_size import case, infinite, kernel, layer, network
@@ -58,6 +59,7 @@ REGIMES: dict[str, Body] = {
     "mixture": {"kind": "mixture", **SIZES, "mean_norm": 2.0},
     "teacher_classification": {"kind": "teacher_classification", **SIZES, "link": "sign", "noise_variance": 0.2},
     "teacher_network": {"kind": "teacher_network", "n_samples": 2000, "n_features": 200, "hidden_units": 2},
+    "dataset": {"kind": "dataset", "dataset_id": DIABETES, "n_samples": 160},
 }
 REPLICATES = 40
 
@@ -69,7 +71,12 @@ def requests() -> dict[str, Body]:
         names = list(KERNELS) if kinds["features"] == "kernel" else [kinds["features"]]
         for name in names:
             label = f"{name}-{kinds['learner']}-{kinds['regime']}"
-            found[label] = case(FEATURES[name], REGIMES[kinds["regime"]], LEARNERS[kinds["learner"]])
+            features, regime = FEATURES[name], REGIMES[kinds["regime"]]
+            if kinds["regime"] == "dataset":
+                features = network(layer("relu", 200)) if name == "random_features" else features
+                classes = kinds["learner"] in ("logistic", "hinge")
+                regime = {**regime, "dataset_id": BINARY} if classes else regime
+            found[label] = case(features, regime, LEARNERS[kinds["learner"]])
     return found
 
 
@@ -84,6 +91,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
         RunningService(tmp_path_factory.mktemp("combinations"), queue_limit="1000") as running,
         running_worker(running, "--concurrency", "2"),
     ):
+        keep_all(running.data_dir / "datasets")
         wait_until(lambda: workers_started(running), what="the workers' start")
         yield running
 

@@ -75,8 +75,12 @@ def request_of(features: Any, learner: Any, regime: Any, *, fit_intercept: bool 
     }
 
 
+DIFFERENTIABLE = [one for one in COMBINATIONS if one["regime"] != "dataset"]
+"""All of which the equations are known; on a data set there are tables read off its rows, and no derivatives."""
+
+
 @pytest.mark.parametrize(
-    "combination", COMBINATIONS, ids=lambda one: f"{one['features']}-{one['learner']}-{one['regime']}"
+    "combination", DIFFERENTIABLE, ids=lambda one: f"{one['features']}-{one['learner']}-{one['regime']}"
 )
 def test_every_combination_agrees_with_differences(combination: dict[str, str]) -> None:
     intercept = combination["regime"] == "mixture" and combination["learner"] in ("logistic", "hinge")
@@ -92,7 +96,7 @@ def test_every_combination_agrees_with_differences(combination: dict[str, str]) 
 
 
 def test_paths_of_gradients_are_paths_of_sweeps() -> None:
-    for combination in COMBINATIONS:
+    for combination in DIFFERENTIABLE:
         body = request_of(
             FEATURES[combination["features"]], LEARNERS[combination["learner"]], REGIMES[combination["regime"]]
         )

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from api_schemas.prediction import Prediction, PredictionRequest
+from tests.datasets import BINARY
 from tests.workers.requests import LEARNER_EXAMPLES, MINIMAL, REGIME_EXAMPLES
 from workers.predictions import key_of, predict
 from workers.refusals import Refused, Unsupported
@@ -25,6 +26,7 @@ MIXTURE = {
 TEACHER = {"kind": "teacher_classification", "n_samples": 400, "n_features": 200, "link": "sign"}
 NETWORK = {"kind": "teacher_network", "hidden_units": 2, "n_samples": 400, "n_features": 400}
 COMMITTEE = {"kind": "two_layer", "hidden_units": 2, "initial_overlaps": [[0.1, 0.0], [0.0, 0.05]]}
+TWO_CLASSES = {"kind": "dataset", "dataset_id": BINARY, "n_samples": 200}
 RELU = {"kind": "random_features", "layers": [{"activation": "relu", "width": 300}]}
 
 
@@ -45,11 +47,15 @@ def by(kind: str, **parameters: Any) -> dict[str, Any]:
     return {"kind": kind, **parameters}
 
 
+@pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("features", FEATURES)
 @pytest.mark.parametrize("learner", LEARNERS)
 @pytest.mark.parametrize("regime", REGIMES)
 def test_every_combination_has_an_answer_or_says_what_has(features: str, learner: str, regime: str) -> None:
-    asked = request(LEARNER_EXAMPLES[learner], REGIME_EXAMPLES[regime], MINIMAL[features])
+    of_classes = regime == "dataset" and learner in ("logistic", "hinge")
+    asked = request(
+        LEARNER_EXAMPLES[learner], TWO_CLASSES if of_classes else REGIME_EXAMPLES[regime], MINIMAL[features]
+    )
     together = {"features": features, "learner": learner, "regime": regime} in COMBINATIONS
     assert together == goes_together(features, learner, regime)
     if not together:
@@ -59,7 +65,7 @@ def test_every_combination_has_an_answer_or_says_what_has(features: str, learner
         return
     prediction = predict(asked)
     assert prediction.status == "converged"
-    assert prediction.metric == REGIMES[regime].metric
+    assert prediction.metric == (REGIMES[regime].metric or ("misclassification" if of_classes else "squared_error"))
     assert prediction.test_error is not None
     assert 0.0 < prediction.test_error < (1.0 if prediction.metric == "misclassification" else np.inf)
     named = {source.reference for source in prediction.sources}

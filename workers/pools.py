@@ -1,0 +1,393 @@
+"""From a stored data set and features to the estimate that predictions on it rest on: made once, kept, and found again.
+
+An estimate takes a decomposition of the rows' kernel, seconds or minutes; what is made of it takes microseconds. It is looked
+for in this process, then in the store, and made otherwise: by one thread, on which all others that need it wait.
+"""
+
+import fcntl
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from math import inf
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+import theory
+from api_schemas.features import KernelFeatures, LinearFeatures
+from simulation.infinite_width import SERIES_OF
+from simulation.kernels import Kernel
+from theory.covariance import InadmissibleProblem
+from theory.pools import Pool, pool_of_kernel, pool_of_rows, predict_pool
+from workers import data_store
+from workers.features import PoolFeatures
+from workers.finite_features import features_of
+from workers.refusals import Refused, TooLarge
+from workers.stored_rows import described, refused_if_gone, rows_of, when_gone
+
+log = structlog.get_logger("foretell.worker")
+
+Array = npt.NDArray[np.float64]
+Infinite = LinearFeatures | KernelFeatures
+
+MEMORY = 512 * 2**20
+"""Bytes that the kernel matrix of an estimate may take with what its decomposition needs; a setting of the service."""
+COPIES = 1.5
+"""What a decomposition takes, in units of the matrix."""
+MOST_KEPT = 32
+"""Estimates in the memory of a process."""
+BLOCK = 256
+"""Rows of a kernel that are evaluated together."""
+SUBSAMPLE_SEED = 0
+SECONDS_PER_ROW, SECONDS_PER_SQUARE, SECONDS_PER_CUBE, SECONDS_PER_PRODUCT = 1.7e-4, 7.5e-7, 2.2e-10, 7e-10
+"""Of an estimate on one core: tables of leverages, a hundred ridges, a decomposition, and what is projected on it."""
+SECONDS_PER_CLASS = 0.12
+"""Of rates of misclassification by Gaussian numbers, which more than two classes take."""
+SECONDS_PER_ENTRY, SECONDS_PER_DUAL, SECONDS_PER_SERIES = 2e-8, 6e-8, 6e-7
+"""Of the evaluation of a kernel; of a network's, per layer, where averages are closed forms and where they are series."""
+SCALES = (1e-100, 1e100)
+"""Eigenvalues within this range have products that stay within double precision."""
+MOST_SECONDS = 600
+"""That a job may take."""
+RANK_TOLERANCE = 1e-12
+"""Of the largest eigenvalue: smaller ones are rounding."""
+
+
+ERRORS = ("test_error", "low", "high", "train_error", "test_loss", "train_loss", "variance")
+
+
+class EstimateTakesLong(Exception):
+    """An estimate is not there yet, and would take longer than there is time for here.
+
+    Attributes:
+        seconds: that it is expected to take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the estimate is not there yet and is expected to take {seconds:.0f} s")
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSource:
+    """Rows and features, of which the estimate is made when it is first needed.
+
+    Attributes:
+        dataset_id: of the rows.
+        n_rows: how many there are.
+        n_targets: columns of numbers, or of the codes of classes.
+        metric: what a test error on them measures.
+        features: see there.
+        fit_intercept: whether an unpenalised constant is fitted.
+    """
+
+    dataset_id: str
+    n_rows: int
+    n_targets: int
+    metric: Literal["squared_error", "misclassification"]
+    features: PoolFeatures
+    fit_intercept: bool
+
+    @property
+    def pool(self) -> Pool:
+        """The estimate.
+
+        Raises:
+            EstimateTakesLong: it is not there, and there is no time to make it.
+        """
+        return pool_of(self.dataset_id, self.features.infinite, fit_intercept=self.fit_intercept)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the estimate is in the memory of this process, or in the store."""
+        name = pool_name(self.features.infinite, fit_intercept=self.fit_intercept)
+        return (self.dataset_id, name) in _kept or name in data_store.store().pool_names(self.dataset_id)
+
+    @property
+    def seconds(self) -> float:
+        """How long the estimate is expected to take."""
+        return seconds_to_estimate(self.dataset_id, self.features.infinite)
+
+    @property
+    def width(self) -> float:
+        """Features that are drawn."""
+        return self.features.width
+
+    @property
+    def rank(self) -> float:
+        """Directions beside the constant that can be fitted; infinite where the rows show no end of them."""
+        pool = self.pool
+        rank = np.count_nonzero(pool.eigenvalues > RANK_TOLERANCE * pool.eigenvalues[0])
+        return min(self.width, float(rank) if rank < pool.n_rows - pool.n_unpenalised else inf)
+
+    def make_sure(self) -> None:
+        """Have the estimate made.
+
+        Raises:
+            EstimateTakesLong: there is no time to make it.
+        """
+        pool_of(self.dataset_id, self.features.infinite, fit_intercept=self.fit_intercept)
+
+
+_kept: OrderedDict[tuple[str, str], Pool] = OrderedDict()
+_locks: dict[tuple[str, str], threading.Lock] = {}
+_guard = threading.Lock()
+_memory = MEMORY
+_time_left: ContextVar[list[float]] = ContextVar("time left for estimates")
+
+
+def set_memory(n_bytes: int) -> None:
+    """Set how many bytes an estimate may take in this process."""
+    global _memory  # noqa: PLW0603 - a setting of the process, as the store is
+    _memory = n_bytes
+
+
+@contextmanager
+def estimates_within(seconds: float) -> Iterator[None]:
+    """Have estimates that are expected to take longer, all of them together, refused inside: :class:`EstimateTakesLong`."""
+    token = _time_left.set([seconds])
+    try:
+        yield
+    finally:
+        _time_left.reset(token)
+
+
+def predict(source: PoolSource, n_samples: Any, penalty: Any, width: Any) -> dict[str, Any]:
+    """Predict on an estimate.
+
+    Args:
+        source: of the estimate.
+        n_samples: a number, or an array of shape ``(batch,)``; positive.
+        penalty: likewise.
+        width: of random features, likewise.
+
+    Returns:
+        What :class:`workers.answers.Answer` has under the same names.
+
+    Raises:
+        Refused: the data set is gone, or has no estimate with these features.
+        EstimateTakesLong: there is no time to make it.
+    """
+    pool = source.pool
+    # As elsewhere: nothing is left to learn from where the constant takes all samples, and no error is finite.
+    some = np.asarray(n_samples, float) > pool.n_unpenalised
+    found = predict_pool(pool, np.where(some, n_samples, pool.n_unpenalised + 1.0)[()], penalty, width=width)
+    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    if not np.all(some):
+        for name in ERRORS:
+            values[name] = np.where(some, values[name], inf)[()]
+        values["status"] = np.where(some, values["status"], "divergent")[()]
+    ridge = values["effective_ridge"]
+    return values | {
+        "ridge": ridge,
+        "target_ridge": ridge,
+        "interval_low": values["low"],
+        "interval_high": values["high"],
+        "n_used": pool.n_rows,
+    }
+
+
+def source_of(dataset_id: str, features: PoolFeatures, *, fit_intercept: bool) -> PoolSource:
+    """Return rows and features; nothing is estimated yet.
+
+    Raises:
+        UnknownDataset: there is no such data set, or not any more.
+        DatasetNotReady: it is being read in.
+    """
+    found = described(dataset_id)
+    return PoolSource(
+        dataset_id=dataset_id,
+        n_rows=found.n_rows,
+        n_targets=found.n_targets,
+        metric="misclassification" if found.classes else "squared_error",
+        features=features,
+        fit_intercept=fit_intercept,
+    )
+
+
+def pool_of(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool:
+    """Return the estimate of a data set and features: that of this process, that of the store, or a new one.
+
+    Args:
+        dataset_id: of a stored data set.
+        features: linear, or of a kernel.
+        fit_intercept: whether an unpenalised constant is fitted.
+
+    Raises:
+        UnknownDataset: there is no such data set, or not any more.
+        DatasetNotReady: it is being read in.
+        EstimateTakesLong: the estimate is not there, and :func:`estimates_within` leaves no time to make it.
+    """
+    key = (dataset_id, pool_name(features, fit_intercept=fit_intercept))
+    with _guard:
+        found = _kept.get(key)
+        if found is not None:
+            _kept.move_to_end(key)
+            return found
+        lock = _locks.setdefault(key, threading.Lock())
+    try:
+        with lock, refused_if_gone(dataset_id):
+            found = _kept.get(key) or data_store.store().pool(*key)
+            if found is None:
+                _take_time(seconds_to_estimate(dataset_id, features))
+                with _alone(key):
+                    found = data_store.store().pool(*key)
+                    if found is None:
+                        found = _estimated(dataset_id, features, fit_intercept=fit_intercept)
+                        _keep_in_store(key, found)
+    finally:
+        with _guard:
+            _locks.pop(key, None)
+    with _guard:
+        _kept[key] = found
+        _kept.move_to_end(key)
+        while len(_kept) > MOST_KEPT:
+            _kept.popitem(last=False)
+    return found
+
+
+def pool_name(features: Infinite, *, fit_intercept: bool) -> str:
+    """Return what the store calls an estimate: by its features, the intercept and how it is made."""
+    kind = features.kernel.kind if isinstance(features, KernelFeatures) else features.kind
+    told = f"{theory.SOLVER_VERSION}\n{_memory}\n{features.model_dump_json()}"
+    intercept = "-intercept" if fit_intercept else ""
+    return f"{kind}{intercept}-{sha256(told.encode()).hexdigest()[:16]}"
+
+
+def seconds_to_estimate(dataset_id: str, features: Infinite) -> float:
+    """Return how long an estimate is expected to take on one core.
+
+    Raises:
+        UnknownDataset: there is no such data set.
+        DatasetNotReady: it is being read in.
+    """
+    found = described(dataset_id)
+    used = min(found.n_rows, _most_rows(features, found.n_features))
+    seconds = SECONDS_PER_ROW * used + (SECONDS_PER_CLASS * found.n_targets if found.n_targets > 1 else 0.0)
+    if isinstance(features, LinearFeatures) and found.n_features < used:
+        side = found.n_features
+        return seconds + SECONDS_PER_PRODUCT * used * side**2 + SECONDS_PER_CUBE * side**3
+    layers = [] if isinstance(features, LinearFeatures) else getattr(features.kernel, "layers", [])
+    kinds = [getattr(layer.activation, "kind", layer.activation) for layer in layers]
+    entry = sum(SECONDS_PER_SERIES if kind in SERIES_OF else SECONDS_PER_DUAL for kind in kinds) or SECONDS_PER_ENTRY
+    return seconds + (SECONDS_PER_SQUARE + entry) * used**2 + SECONDS_PER_CUBE * used**3
+
+
+def _most_rows(features: Infinite, n_features: int) -> int:
+    """Return how many rows the memory allows."""
+    side = int((_memory / (8.0 * COPIES)) ** 0.5)
+    # Of linear features the smaller of the two Gram matrices is decomposed.
+    return max(int(_memory / (8.0 * COPIES * n_features)), side) if _is_narrow(features, n_features, side) else side
+
+
+def _is_narrow(features: Infinite, n_features: int, side: int) -> bool:
+    return isinstance(features, LinearFeatures) and n_features <= side
+
+
+def _estimated(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool:
+    rows, targets, labels = rows_of(dataset_id)
+    most = _most_rows(features, rows.shape[1])
+    if rows.shape[0] > most:
+        chosen = np.sort(np.random.default_rng(SUBSAMPLE_SEED).permutation(rows.shape[0])[:most])
+        rows, targets = rows[chosen], targets[chosen]
+        labels = None if labels is None else labels[chosen]
+    options: dict[str, Any] = {"fit_intercept": fit_intercept, "labels": labels}
+    try:
+        with np.errstate(all="ignore"):
+            if isinstance(features, LinearFeatures):
+                found = pool_of_rows(np.asarray(rows), np.asarray(targets), **options)
+            else:
+                kernel = kernel_matrix(features_of(features), np.asarray(rows))
+                found = pool_of_kernel(kernel, np.asarray(targets), overwrite=True, **options)
+            smallest, largest = SCALES
+            if not smallest <= found.eigenvalues[0] * found.n_rows <= largest:
+                raise ArithmeticError("their kernel's eigenvalues leave double precision")  # noqa: TRY301 - one way out
+            _ = found.curves  # which finds numbers that are not finite
+    except (ValueError, ArithmeticError, InadmissibleProblem) as error:
+        # A kernel that overflows on these rows, or is the same for all of them.
+        raise Refused("/model/features", f"have no estimate on these rows: {error}; choose another scale") from None
+    return found
+
+
+def kernel_matrix(kernel: Kernel, rows: Array) -> Array:
+    """Evaluate a kernel at every pair of rows, block by block: beside the matrix itself little memory is needed.
+
+    Args:
+        kernel: of :mod:`simulation.kernels` or :mod:`simulation.infinite_width`.
+        rows: shape ``(N, d)``.
+
+    Returns:
+        Shape ``(N, N)``, symmetric.
+    """
+    n_rows = rows.shape[0]
+    matrix = np.empty((n_rows, n_rows))
+    for start in range(0, n_rows, BLOCK):
+        piece = slice(start, min(start + BLOCK, n_rows))
+        if start:
+            before = kernel.matrix(rows[piece], rows[:start])
+            matrix[piece, :start], matrix[:start, piece] = before, before.T
+        # Of equal rows exactly: the root of a distance would make much of its rounding.
+        matrix[piece, piece] = kernel.matrix(rows[piece])
+    return matrix
+
+
+@contextmanager
+def _alone(key: tuple[str, str]) -> Iterator[None]:
+    """Wait until no other process of this machine makes the same estimate."""
+    path = data_store.store().folder / key[0] / "pools" / f".{key[1]}.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # the data set is gone, which is noticed soon, or its folder takes no lock: it is made twice then
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        # Who waits for the file that is gone now finds the estimate in the store; who comes later does too.
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _keep_in_store(key: tuple[str, str], pool: Pool) -> None:
+    try:
+        data_store.store().keep_pool(*key, pool)
+    except OSError as error:
+        # It is used all the same, and made again when it is no longer in memory.
+        log.warning("estimate_not_kept", dataset=key[0], name=key[1], error=str(error))
+
+
+def _take_time(seconds: float) -> None:
+    if seconds > MOST_SECONDS:
+        raise TooLarge(
+            "/regime/dataset_id",
+            f"an estimate on so many rows is expected to take {seconds / 60.0:.0f} minutes, and may take"
+            f" {MOST_SECONDS // 60}; lower FORETELL_POOL_MEMORY, and a random subsample of them is used",
+        )
+    left = _time_left.get([inf])
+    if seconds > left[0]:
+        raise EstimateTakesLong(seconds)
+    left[0] -= seconds
+
+
+def _forget(dataset_id: str) -> None:
+    """Drop the estimates of a data set that is gone."""
+    with _guard:
+        for key in [key for key in _kept if key[0] == dataset_id]:
+            del _kept[key]
+
+
+when_gone(_forget)
+
+
+def forget_all() -> None:
+    """Drop all estimates of this process; those in the store stay."""
+    with _guard:
+        _kept.clear()
