@@ -114,9 +114,7 @@ SWEEPS = Computation(
     forms=SWEEP_FORMS,
     headers=((b"vary", b"Accept"),),
 )
-REQUIREMENTS = Computation(
-    path="/v1/requirements", work=works.REQUIREMENT, counter=metrics.REQUIREMENTS, cacheable=may_be_kept
-)
+REQUIREMENTS = Computation(path="/v1/requirements", work=works.REQUIREMENT, counter=metrics.REQUIREMENTS)
 COMPUTATIONS = {
     computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS, REQUIREMENTS, SCALING_LAWS, OPTIMA)
 }
