@@ -29,7 +29,7 @@ from theory.pools import Pool, pool_of_kernel, pool_of_rows, predict_pool
 from workers import data_store
 from workers.features import PoolFeatures
 from workers.finite_features import features_of
-from workers.refusals import Refused
+from workers.refusals import Refused, TooLarge
 from workers.stored_rows import described, refused_if_gone, rows_of, when_gone
 
 log = structlog.get_logger("foretell.worker")
@@ -54,6 +54,8 @@ SECONDS_PER_ENTRY, SECONDS_PER_DUAL, SECONDS_PER_SERIES = 2e-8, 6e-8, 6e-7
 """Of the evaluation of a kernel; of a network's, per layer, where averages are closed forms and where they are series."""
 SCALES = (1e-100, 1e100)
 """Eigenvalues within this range have products that stay within double precision."""
+MOST_SECONDS = 600
+"""That a job may take."""
 RANK_TOLERANCE = 1e-12
 """Of the largest eigenvalue: smaller ones are rounding."""
 
@@ -363,6 +365,12 @@ def _keep_in_store(key: tuple[str, str], pool: Pool) -> None:
 
 
 def _take_time(seconds: float) -> None:
+    if seconds > MOST_SECONDS:
+        raise TooLarge(
+            "/regime/dataset_id",
+            f"an estimate on so many rows is expected to take {seconds / 60.0:.0f} minutes, and may take"
+            f" {MOST_SECONDS // 60}; lower FORETELL_POOL_MEMORY, and a random subsample of them is used",
+        )
     left = _time_left.get([inf])
     if seconds > left[0]:
         raise EstimateTakesLong(seconds)

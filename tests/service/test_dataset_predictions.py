@@ -20,18 +20,9 @@ BYPASS = "foretell; fwd=bypass"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service with a worker, and data sets."""
-    with RunningService(tmp_path_factory.mktemp("datasets")) as running, running_worker(running):
-        keep_all(running.data_dir / "datasets")
-        wait_until(lambda: workers_started(running), what="the worker's start")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service that makes no estimate itself, and a worker."""
-    folder = tmp_path_factory.mktemp("hasty")
-    with RunningService(folder, inline_seconds="0") as running, running_worker(running):
+    """A service with a worker, and data sets; estimates for several classes, and none other, take it too long."""
+    folder = tmp_path_factory.mktemp("datasets")
+    with RunningService(folder, inline_seconds="0.5") as running, running_worker(running):
         keep_all(running.data_dir / "datasets")
         wait_until(lambda: workers_started(running), what="the worker's start")
         yield running
@@ -42,7 +33,7 @@ def post(service: RunningService, path: str, asked: Any, **headers: str) -> http
 
 
 def test_an_answer_has_its_interval_and_is_never_kept(service: RunningService) -> None:
-    first, second = (post(service, "predictions", body(RBF, DIGITS)) for _ in range(2))
+    first, second = (post(service, "predictions", body(RBF, BINARY)) for _ in range(2))
     assert first.status_code == 200, first.text
     assert first.headers["cache-status"] == second.headers["cache-status"] == BYPASS
     assert first.content == second.content
@@ -64,13 +55,13 @@ def test_revalidation_and_no_cache(service: RunningService) -> None:
 
 def test_equal_requests_at_once_make_the_estimate_once(service: RunningService) -> None:
     kernel = {"kind": "kernel", "kernel": {"kind": "rbf", "length_scale": 0.77}}
-    before = len(DataStore(service.data_dir / "datasets").pool_names(DIGITS))
+    before = len(DataStore(service.data_dir / "datasets").pool_names(BINARY))
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        asked = [body(kernel, DIGITS, n_samples) for n_samples in (50, 50, 100, 150, 200, 250, 300, 350)]
+        asked = [body(kernel, BINARY, n_samples) for n_samples in (50, 50, 100, 150, 200, 250, 300, 350)]
         found = list(threads.map(lambda one: post(service, "predictions", one), asked))
     assert {one.status_code for one in found} == {200}
     assert found[0].content == found[1].content
-    assert len(DataStore(service.data_dir / "datasets").pool_names(DIGITS)) == before + 1
+    assert len(DataStore(service.data_dir / "datasets").pool_names(BINARY)) == before + 1
 
 
 def test_every_resource_takes_it(service: RunningService) -> None:
@@ -97,7 +88,7 @@ def test_every_resource_takes_it(service: RunningService) -> None:
 
 
 def test_what_is_trained_agrees(service: RunningService) -> None:
-    asked = {"request": body(RBF, DIGITS, 300, 0.01), "replicates": 40}
+    asked = {"request": body(RBF, BINARY, 300, 0.01), "replicates": 40}
     job = post(service, "validations", asked, Prefer="wait=60").json()
     assert job["status"] == "succeeded", job
     assert job["result"]["agrees"], job["result"]
@@ -126,27 +117,27 @@ def test_refusals(service: RunningService) -> None:
         uploads.drop_upload(MISSING)
 
 
-def test_an_estimate_that_takes_long_is_a_job_and_then_at_hand(hasty: RunningService) -> None:
-    accepted = post(hasty, "predictions", body(LAPLACE, DIGITS))
+def test_an_estimate_that_takes_long_is_a_job_and_then_at_hand(service: RunningService) -> None:
+    accepted = post(service, "predictions", body(LAPLACE, DIGITS))
     assert accepted.status_code == 202, accepted.text
     assert accepted.json()["dataset_id"] == DIGITS
-    done = wait_until(lambda: ended(hasty, accepted.headers["location"]), seconds=60)
+    done = wait_until(lambda: ended(service, accepted.headers["location"]), seconds=60)
     assert done["status"] == "succeeded", done
-    inline = post(hasty, "predictions", body(LAPLACE, DIGITS))
+    inline = post(service, "predictions", body(LAPLACE, DIGITS))
     assert inline.status_code == 200
     assert inline.headers["cache-status"] == BYPASS
     assert finite(inline.content) == done["result"]
-    assert post(hasty, "predictions", body(LAPLACE, DIGITS, 77)).status_code == 200
+    assert post(service, "predictions", body(LAPLACE, DIGITS, 77)).status_code == 200
 
 
-def test_a_batch_says_that_an_estimate_takes_long(hasty: RunningService) -> None:
+def test_a_batch_says_that_an_estimate_takes_long(service: RunningService) -> None:
     kernel = {"kind": "kernel", "kernel": {"kind": "exponential"}}
-    found = post(hasty, "predictions/batch", {"requests": [body(kernel, DIGITS)]}).json()["results"]
+    found = post(service, "predictions/batch", {"requests": [body(kernel, DIGITS)]}).json()["results"]
     assert found[0]["problem"]["code"] == "time_limit"
-    refused = post(hasty, "validations", {"request": body(kernel, DIGITS)})
+    refused = post(service, "validations", {"request": body(kernel, DIGITS)})
     assert_problem(refused, 503, "time_limit")
     swept = {"request": body(kernel, DIGITS), "axes": [{"path": "model.learner.penalty", "values": [0.1, 1.0]}]}
-    answered = post(hasty, "sweeps", swept, Prefer="wait=60")
+    answered = post(service, "sweeps", swept, Prefer="wait=60")
     assert answered.status_code == 200, answered.text
     assert answered.headers["cache-status"] == BYPASS
 
@@ -174,6 +165,8 @@ def test_from_a_file_to_predictions_and_back_to_nothing(service: RunningService)
     assert sent.json()["status"] == "succeeded", sent.text
     dataset_id = sent.json()["dataset_id"]
     # The same rows give what they give when they are stored by hand.
+    for one in (dataset_id, DIGITS):
+        assert post(service, "predictions", body(RBF, one), Prefer="wait=30").status_code == 200
     for n_samples in (50, 200, 450):
         found, stored = (
             finite(post(service, "predictions", body(RBF, one, n_samples)).content) for one in (dataset_id, DIGITS)

@@ -62,23 +62,28 @@ def validated(asked: dict[str, Any], **options: Any) -> Validation:
     return conclude(whole, chunks, backend="numpy", device="cpu")
 
 
-@pytest.mark.parametrize("fit_intercept", [False, True])
+CASES: list[tuple[str, Any, float, float]] = [
+    (DIABETES, LINEAR, 150, 0.05),
+    (DIABETES, RBF, 300, 0.01),
+    (DIABETES, PROJECTION, 100, 0.05),
+    (DIGITS, LINEAR, 200, 0.01),
+    (DIGITS, LAPLACE, 300, 0.001),
+    (DIGITS, RELU, 200, 0.01),
+    (BINARY, NTK, 200, 0.01),
+]
+SHORT = ((0, True), (2, False), (5, True), (6, False))
+
+
 @pytest.mark.parametrize(
-    ("dataset_id", "features", "n_samples", "penalty"),
+    ("case", "fit_intercept"),
     [
-        (DIABETES, LINEAR, 150, 0.05),
-        (DIABETES, RBF, 300, 0.01),
-        (DIABETES, PROJECTION, 100, 0.05),
-        (DIGITS, LINEAR, 200, 0.01),
-        (DIGITS, LAPLACE, 300, 0.001),
-        (DIGITS, RELU, 200, 0.01),
-        (BINARY, NTK, 200, 0.01),
+        pytest.param(case, constant, marks=() if (case, constant) in SHORT else pytest.mark.slow)
+        for case in range(len(CASES))
+        for constant in (False, True)
     ],
-    ids=lambda value: str(value.get("kernel", value)["kind"]) if isinstance(value, dict) else str(value)[:4],
 )
-def test_what_is_trained_on_splits_agrees(
-    dataset_id: str, features: Any, n_samples: float, penalty: float, fit_intercept: bool
-) -> None:
+def test_what_is_trained_on_splits_agrees(case: int, fit_intercept: bool) -> None:
+    dataset_id, features, n_samples, penalty = CASES[case]
     asked = body(features, dataset_id, n_samples, penalty, fit_intercept=fit_intercept)
     found = validated(asked)
     if not found.agrees:  # chance does not strike twice
@@ -164,6 +169,8 @@ def test_few_rows_and_unreliable_rows_are_said(stored: DataStore, tmp_path: Path
         assert "few_rows" in codes(LINEAR, MISSING, 50)
         assert "unreliable_pool" in codes(RBF, DIGITS, 300, 1e-7)
         assert "unreliable_pool" not in codes(RBF, DIGITS, 300, 0.1)
+    assert "small_train_error" in codes(LAPLACE, DIABETES, 100, 1e-5)
+    assert "small_train_error" not in codes(LAPLACE, DIABETES, 100, 1.0)
 
 
 class TestTogether:
@@ -172,8 +179,8 @@ class TestTogether:
     def test_a_batch(self) -> None:
         asked = [
             request(features, dataset_id, n_samples, penalty)
-            for features in (LINEAR, RBF, RELU, PROJECTION)
-            for dataset_id in (DIABETES, DIGITS)
+            for features in (LINEAR, RELU, PROJECTION)
+            for dataset_id in (DIABETES, BINARY)
             for n_samples in (20, 300.5, 5000)
             for penalty in (0.0, 1e-3, 10.0)
         ]
@@ -336,15 +343,13 @@ def test_the_interpolation_threshold(penalty: float) -> None:
     "kernel",
     [
         {"kind": "polynomial", "degree": 30, "offset": 1e6},
-        {"kind": "polynomial", "degree": 20, "offset": 1e6},
         {"kind": "rbf", "length_scale": 1e-6},
         {"kind": "rbf", "length_scale": 1e6},
-        {"kind": "exponential", "rate": 100.0},
     ],
 )
 def test_kernels_of_absurd_scales_have_an_answer_or_are_refused(kernel: Any) -> None:
     features = {"kind": "kernel", "kernel": kernel}
-    for penalty in (0.0, 1e-90, 1e90):
+    for penalty in (0.0, 1e90):
         asked = request(features, penalty=penalty, fit_intercept=True)
         [(_, found)] = predict_all([asked], [key_of(asked)])
         if isinstance(found, Refused):

@@ -17,7 +17,7 @@ from workers import pools
 from workers.data_store import DataStore, open_store, store
 from workers.features import PoolFeatures
 from workers.pools import EstimateTakesLong, estimates_within, kernel_matrix, pool_name, pool_of, source_of
-from workers.refusals import DatasetNotReady, UnknownDataset
+from workers.refusals import DatasetNotReady, TooLarge, UnknownDataset
 from workers.stored_rows import described, rows_of
 
 LINEAR = LinearFeatures()
@@ -166,6 +166,13 @@ def test_estimates_that_there_is_no_time_for_are_refused_unless_they_are_there(o
     pools.forget_all()
     with estimates_within(0.0):
         pool_of(DIGITS, RBF, fit_intercept=False)
+
+
+def test_estimates_that_no_job_has_time_for_are_refused(own: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "MOST_SECONDS", 0.01)
+    with pytest.raises(TooLarge) as refusal:
+        pool_of(DIGITS, RBF, fit_intercept=False)
+    assert "FORETELL_POOL_MEMORY" in refusal.value.detail
 
 
 def test_time_is_shared_by_all_estimates_inside(own: DataStore) -> None:
