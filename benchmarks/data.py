@@ -79,10 +79,12 @@ class Measured:
     training: float = 0.0
 
 
-def measure(data: Rows, *, n_splits: int, n_sizes: int, seed: int = 0) -> Measured:
+def measure(data: Rows, *, n_splits: int, n_sizes: int, widths: tuple[int, ...] = WIDTHS, seed: int = 0) -> Measured:
     """Compare predictions from a random half of the rows with models trained on parts of it and tested on the other half."""
     every = kernels(data.rows)
-    models = ["ridge", "rbf", "laplace", *(f"relu {width}" for width in WIDTHS)]
+    if not widths:
+        del every["relu"]
+    models = ["ridge", "rbf", "laplace", *(f"relu {width}" for width in widths)]
     found = Measured(tables={model: Table() for model in models})
     half = data.rows.shape[0] // 2
     sizes = np.unique(np.geomspace(SMALLEST, LARGEST * half, n_sizes).round().astype(int))

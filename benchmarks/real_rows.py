@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from river import datasets
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 from sklearn.datasets import load_diabetes, load_digits
@@ -43,6 +42,8 @@ def diabetes() -> Rows:
 
 def approval() -> Rows:
     """1,001 days of polls, the day and five agencies' figures and the average to be told from them, a regression."""
+    from river import datasets  # noqa: PLC0415 - not where the tests run
+
     found = list(datasets.TrumpApproval())
     rows = np.array([list(row.values()) for row, _ in found], dtype=np.float64)
     return Rows(
@@ -52,6 +53,8 @@ def approval() -> Rows:
 
 def segments() -> Rows:
     """2,310 patches of outdoor images, 18 measurements of each, seven classes."""
+    from river import datasets  # noqa: PLC0415 - not where the tests run
+
     found = list(datasets.ImageSegments())
     rows = np.array([list(row.values()) for row, _ in found], dtype=np.float64)
     names, labels = np.unique([label for _, label in found], return_inverse=True)

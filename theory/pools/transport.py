@@ -1,21 +1,21 @@
 """From a pool to the errors of ridge regression at other sizes, penalties and widths, by transport along kappa."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.pools.intervals import interval
+from theory.pools.intervals import CLASSES, FEATURES, interval
 from theory.pools.pool import Pool
 
 Array = NDArray[np.float64]
 FAR = 80.0
 """How far beyond the table roots are sought, in units of log kappa; further, nothing changes in double precision."""
-ITERATIONS = 56
+BITS, CLASSICAL_BITS, FEW = 56, 28, 64
 FLAT = 1e-3
 """Where df1 rises by a smaller power of kappa than this, the pool shows all directions there are."""
-CLASSICAL_ITERATIONS = 32
 SMALLEST_FREE = 1e-6
 """Errors above a million times the level are called divergent."""
 RANK_TOLERANCE = 1e-12
@@ -147,14 +147,35 @@ def _solve(pool: Pool, n: Array, penalty: Array, width: Array) -> tuple[Array, S
     n_free = n - pool.n_unpenalised
     lowest = np.where(np.isfinite(width), LOWEST_OF_FEATURES, LOWEST) * pool.eigenvalues[0]
     ridge = n * np.maximum(penalty, lowest)
-    low = np.full_like(n, curves.logarithms[0] - FAR)
-    high = np.full_like(n, curves.logarithms[-1] + FAR)
-    for _ in range(ITERATIONS):
-        middle = 0.5 * (low + high)
-        excess, _, _ = _excess_rows(pool, middle, n_free, ridge, width)
-        low, high = np.where(excess > 0.0, low, middle), np.where(excess > 0.0, middle, high)
-    excess, load, state = _excess_rows(pool, high, n_free, ridge, width)
+    first, last = curves.logarithms[0] - FAR, curves.logarithms[-1] + FAR
+    place = _first(lambda at, *rest: _excess_rows(pool, at, *rest)[0] > 0.0, first, last, BITS, n_free, ridge, width)
+    excess, load, state = _excess_rows(pool, place, n_free, ridge, width)
     return load, state, np.abs(excess) / n_free
+
+
+def _first(holds: Callable[..., Any], low: float, high: float, bits: int, *problems: Array) -> Array:
+    """Return where a condition that stays true once it is begins to hold, for every problem; ``high`` where it never does.
+
+    By bisection; few problems are cut into sixteen at once, since calls cost more than numbers then.
+
+    Args:
+        holds: of places and the problems' arrays, elementwise.
+        low: where the search begins.
+        high: where it ends.
+        bits: bisections.
+        problems: arrays of shape (batch,).
+    """
+    batch = problems[0].size
+    power = 4 if batch <= FEW else 1
+    cuts = np.arange(1, 2**power)[:, None] / 2**power
+    lows, width = np.full(batch, low), high - low
+    for _ in range(bits // power):
+        places = lows + cuts * width
+        repeated = (np.broadcast_to(problem, places.shape).ravel() for problem in problems)
+        passed = holds(places.ravel(), *repeated).reshape(places.shape)
+        width /= 2**power
+        lows = lows + width * (cuts.size - passed.sum(axis=0))
+    return lows + width
 
 
 def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Array]:
@@ -191,7 +212,8 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
     train = np.where(divergent, np.inf, np.maximum(train, 0.0))
     classical = _classical(pool, n, penalty, width, risk)
     luck = deviation / loo / np.sqrt(effective_rows)
-    low, high = interval(pool, risk, classical, n, luck)
+    unequal = FEATURES * df1 / width
+    low, high = interval(pool, risk, classical, n, luck, unequal)
     absent = np.full_like(n, np.nan)
     rate, rate_low, rate_high = absent, absent, absent
     if pool.n_classes:
@@ -199,7 +221,7 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
         rate = curves.rates(state.at, spread) * state.scale ** curves.power(state.at)
         ratio = np.divide(classical, risk, out=np.ones_like(n), where=~divergent)
         luck = np.sqrt((1.0 - rate) / np.maximum(rate, 1.0 / n_pool) / effective_rows)
-        rate_low, rate_high = interval(pool, rate, rate * ratio, n, luck, np.abs(np.log1p(spread)))
+        rate_low, rate_high = interval(pool, rate, rate * ratio, n, luck, unequal + CLASSES * np.abs(np.log1p(spread)))
         # None wrong of N still leaves 3/N, at 95 %.
         rate_high = np.clip(rate_high, 3.0 / n_pool, 1.0)
         rate, rate_low, rate_high = (np.where(divergent, np.inf, value) for value in (rate, rate_low, rate_high))
@@ -221,7 +243,7 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
         "phase": phase,
         "status": np.where(divergent, "divergent", "converged"),
         "residual": residual,
-        "iterations": np.full(n.shape, ITERATIONS),
+        "iterations": np.full(n.shape, BITS),
         "reliability": loo / gcv - 1.0,
         "extrapolated": extrapolated,
     }
@@ -230,16 +252,17 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
 def _classical(pool: Pool, n: Array, penalty: Array, width: Array, risk: Array) -> Array:
     """Return the risk by generalised cross-validation, transported as if leverages were alike; ``risk`` where it diverges."""
     curves, n_pool, constant = pool.curves, pool.n_rows, pool.n_unpenalised
-    low, high = np.full_like(n, curves.logarithms[0]), np.full_like(n, curves.logarithms[-1])
-    for _ in range(CLASSICAL_ITERATIONS):
-        middle = 0.5 * (low + high)
-        _, df1, *_ = curves.positive(middle)
+
+    def enough(at: Array, n: Array, ridge: Array, width: Array) -> Array:
+        df1 = curves.positive(at)[1]
         free = (n - constant - df1) * np.maximum(1.0 - df1 / width, 0.0)
-        enough = (free > 0.0) & (curves.classical(middle)[0] * free >= n * penalty)
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    _, df1, _, loo, gcv, *_ = curves.positive(high)
-    _, df2 = curves.classical(high)
-    estimation, cross = curves.signed(high)
+        return np.asarray((free > 0.0) & (curves.classical(at)[0] * free >= ridge))
+
+    low, high = curves.logarithms[[0, -1]]
+    place = _first(enough, float(low), float(high), CLASSICAL_BITS, n, n * penalty, width)
+    _, df1, _, loo, gcv, *_ = curves.positive(place)
+    _, df2 = curves.classical(place)
+    estimation, cross = curves.signed(place)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         room = np.where(np.isfinite(width), width - df2, 1.0)
         narrowed = np.where(np.isfinite(width), (df1 - df2) / room, 0.0)
