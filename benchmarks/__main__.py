@@ -39,14 +39,16 @@ BENCHMARKS = {
     "memory": serving.memory,
     "data": data.run,
 }
-ON_REQUEST = {"data"}
-"""Run by name only: it trains some ten thousand models."""
+ON_REQUEST = {"clusters", "data"}
+"""Run by name only: they train thousands of models."""
 
 
 def main() -> None:
     """Run the chosen benchmarks and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("only", nargs="*", choices=[*BENCHMARKS, []], help="all but data when none is named")
+    parser.add_argument(
+        "only", nargs="*", choices=[*BENCHMARKS, []], help="all but clusters and data when none is named"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, for a look")
     options = parser.parse_args()
     report = Report()

@@ -11,6 +11,9 @@ from scipy.stats import ortho_group
 from simulation import learners
 from tests.theory.oracles import assert_printed
 from theory.classification.cluster_counts import predict_drawn_clusters
+from theory.classification.cluster_fixed_point import ClusterFixedPoint
+
+# DEL from theory.classification.cluster_counts import predict_drawn_clusters
 from theory.classification.clusters import ClusterPrediction, Clusters, predict_clusters
 from theory.classification.convex import predict_classifier
 from theory.classification.labels import MixtureLabels
@@ -317,3 +320,54 @@ def test_chance_in_the_counts_ends_with_many_samples(loss: str) -> None:
     known = {"n_samples": 1e9, "penalty": 0.1, "fit_intercept": True}
     drawn = predict_drawn_clusters(clusters, LOSSES[loss], **known)
     assert_alike(drawn, predict_clusters(clusters, LOSSES[loss], **known), rtol=1e-7)
+
+
+def random_clusters(rng: np.random.Generator) -> Clusters:
+    """Two to six clusters of shrunk covariances, some of low rank before, at any distance and scale."""
+    count, d = int(rng.integers(2, 7)), int(rng.integers(3, 30))
+    covariances = []
+    for _ in range(count):
+        factor = rng.normal(size=(d, int(rng.integers(1, 2 * d)))) * np.exp(1.5 * rng.normal(size=(d, 1)))
+        raw = factor @ factor.T / d * 10.0 ** rng.uniform(-1.0, 1.0)
+        covariances.append(0.9 * raw + 0.1 * np.trace(raw) / d * np.eye(d))
+    labels = np.ones(count)
+    labels[rng.permutation(count)[: rng.integers(1, count)]] = -1.0
+    return Clusters(
+        means=rng.normal(size=(count, d)) * 3.0 * 10.0 ** rng.uniform(-1.5, 0.7) / sqrt(d),
+        covariances=np.array(covariances),
+        weights=rng.dirichlet(np.full(count, 2.0)) + 1e-3,
+        labels=labels,
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_the_clusters(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    clusters = random_clusters(rng)
+    d = clusters.means.shape[1]
+    n_samples, penalty = d * 10.0 ** rng.uniform(-1.0, 2.0), clusters.trace / d * 10.0 ** rng.uniform(-6.0, 2.0)
+    for loss in LOSSES.values():
+        for fit_intercept in (False, True):
+            found = predict_clusters(clusters, loss, n_samples=n_samples, penalty=penalty, fit_intercept=fit_intercept)
+            # Only the hinge may leave no weights, where an intercept can do with the larger class.
+            empty = isinstance(loss, Hinge) and fit_intercept and np.max(found.score_variances) < 1e-12
+            assert found.status == ("not_converged" if empty else "converged"), (loss, fit_intercept, found)
+            assert 0.0 <= found.train_error <= 1.0
+            assert 0.0 <= found.test_error <= 1.0
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_the_jacobian_is_the_derivative(loss: str, fit_intercept: bool) -> None:
+    problem = ClusterFixedPoint(
+        clusters=three_clusters(9),
+        loss=LOSSES[loss],
+        n_samples=25.0,
+        penalty=0.2,
+        fit_intercept=fit_intercept,
+    )
+    at, step = problem.guess() + 0.2 * np.sin(np.arange(9.0)), 1e-5
+    exact = problem.evaluate(at, None).jacobian
+    for column in range(9):
+        moved = [problem.evaluate(at + sign * step * np.eye(9)[column], None).change for sign in (1.0, -1.0)]
+        np.testing.assert_allclose((moved[0] - moved[1]) / (2.0 * step), exact[:, column], rtol=1e-6, atol=1e-7)

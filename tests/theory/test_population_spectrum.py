@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 
 import theory
 from theory.covariance import InadmissibleProblem
+from theory.pools import pool_of_rows, predict_pool
 from theory.pools.population import PopulationSpectrum, population_spectrum
 
 Array = np.ndarray
@@ -186,3 +187,20 @@ def test_digits_near_the_pool(kind: str, tolerance: float, fit_intercept: bool) 
 def test_rows_that_do_not_vary(eigenvalues: Array) -> None:
     with pytest.raises(InadmissibleProblem, match="differ"):
         population_spectrum(Tables(5, 3, False, eigenvalues, np.ones(2), np.ones(2)))
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_of_a_pool(fit_intercept: bool) -> None:
+    rng = np.random.default_rng(8)
+    rows = rng.normal(size=(400, 40)) * np.geomspace(3.0, 0.1, 40) + 0.5
+    target = rows @ rng.normal(size=40) / 10.0 + 0.3 * rng.normal(size=400)
+    pool = pool_of_rows(rows, target, fit_intercept=fit_intercept)
+    found = population_spectrum(pool)
+    expected = population_spectrum(tables(rows @ rows.T, target, fit_intercept=fit_intercept, n_features=rows.shape[1]))
+    assert found.smallest_identified_ridge == expected.smallest_identified_ridge == 0.0
+    assert found.effective_rank == pytest.approx(expected.effective_rank, rel=1e-3)
+    assert found.noise_variance == pytest.approx(expected.noise_variance, rel=0.01)
+    for n_samples in (300.0, 400.0):
+        for penalty in (1e-3, 1e-1):
+            risk = risk_of(found, n_samples, penalty, fit_intercept=fit_intercept)
+            assert risk == pytest.approx(predict_pool(pool, n_samples, penalty).test_error, rel=0.02)

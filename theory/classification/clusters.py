@@ -30,8 +30,10 @@ PROX_TOLERANCE = 1e-10
 REACH = 10.0
 """Standard deviations over which the proximal operator is checked."""
 ROUNDING = 4e-16
-MAX_EVALUATIONS = 300
-"""Each takes a tenth of a second where there are many features; nearly all problems take fewer than 20."""
+FEWEST_EVALUATIONS, MOST_EVALUATIONS = 150, 1000
+"""After which a search is given up; nearly all take fewer than 20."""
+EFFORT = 3e10
+"""What they may cost together, an evaluation taking ``K d^3``: some seconds."""
 TOO_LITTLE, TOO_MUCH = 1e-10, 1e10
 """Of the penalty in units of the trace: the sum of covariances may be singular, and then its inverse keeps no digits."""
 
@@ -112,13 +114,14 @@ def predict_clusters(
             f" the trace of their covariance, got {penalty:g}",
             argument="penalty",
         )
+    cost = float(clusters.weights.size) * clusters.means.shape[1] ** 3
     problem = ClusterFixedPoint(
         clusters=clusters,
         loss=loss,
         n_samples=n_samples,
         penalty=penalty,
         fit_intercept=fit_intercept,
-        effort=Effort(limit=MAX_EVALUATIONS),
+        effort=Effort(limit=int(min(max(EFFORT / cost, FEWEST_EVALUATIONS), MOST_EVALUATIONS))),
     )
     with np.errstate(all="ignore"):
         found = problem.solve() if near is None else problem.solve(near.unknowns, near.intercept)

@@ -10,10 +10,11 @@ NORMAL = 1.6448536269514722
 """Standard deviations either side of the mean that hold 90 % of a Gaussian variable."""
 WIDEST = 5.0
 """Standard deviations of the logarithm are not said to be larger than this: nothing is known then."""
-GAP, FLOOR, BEYOND, CLASSES = 0.5, 0.02, 0.2, 0.1
+GAP, FLOOR, BEYOND, CLASSES, FEATURES = 0.5, 0.02, 0.2, 0.1, 0.1
 """The method's relative error, a standard deviation: a share of the difference between leave-one-out and generalised
-cross-validation, a floor, what each doubling of the rows beyond the pool adds, and what each e-folding of the square error
-adds to the error of a rate of misclassification."""
+cross-validation, a floor, what each doubling of the rows beyond the pool adds, what each e-folding of the square error adds
+to the error of a rate of misclassification, and what random features add that are used up: they are unequal, which their
+kernel does not show."""
 
 
 def interval(
@@ -27,12 +28,12 @@ def interval(
         other: the same by generalised cross-validation.
         n: samples.
         luck: relative standard error of the pool's mean loss.
-        further: e-foldings of the square error between the pool's and this one, for rates of misclassification.
+        further: relative error of the method that is known elsewhere.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = np.abs(np.log(other / risk))
         beyond = np.log2(np.maximum(n / pool.n_rows, 1.0))
-        method = GAP * np.where(np.isfinite(gap), gap, 1.0) + FLOOR + BEYOND * beyond + CLASSES * further
+        method = GAP * np.where(np.isfinite(gap), gap, 1.0) + FLOOR + BEYOND * beyond + further
         error = NORMAL * np.minimum(np.sqrt(luck**2 + method**2), WIDEST)
         low, high = risk * np.exp(-error), risk * np.exp(error)
     lost = ~np.isfinite(risk)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.pools.intervals import interval
+from theory.pools.intervals import CLASSES, FEATURES, interval
 from theory.pools.pool import Pool
 
 Array = NDArray[np.float64]
@@ -212,7 +212,8 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
     train = np.where(divergent, np.inf, np.maximum(train, 0.0))
     classical = _classical(pool, n, penalty, width, risk)
     luck = deviation / loo / np.sqrt(effective_rows)
-    low, high = interval(pool, risk, classical, n, luck)
+    unequal = FEATURES * df1 / width
+    low, high = interval(pool, risk, classical, n, luck, unequal)
     absent = np.full_like(n, np.nan)
     rate, rate_low, rate_high = absent, absent, absent
     if pool.n_classes:
@@ -220,7 +221,7 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
         rate = curves.rates(state.at, spread) * state.scale ** curves.power(state.at)
         ratio = np.divide(classical, risk, out=np.ones_like(n), where=~divergent)
         luck = np.sqrt((1.0 - rate) / np.maximum(rate, 1.0 / n_pool) / effective_rows)
-        rate_low, rate_high = interval(pool, rate, rate * ratio, n, luck, np.abs(np.log1p(spread)))
+        rate_low, rate_high = interval(pool, rate, rate * ratio, n, luck, unequal + CLASSES * np.abs(np.log1p(spread)))
         # None wrong of N still leaves 3/N, at 95 %.
         rate_high = np.clip(rate_high, 3.0 / n_pool, 1.0)
         rate, rate_low, rate_high = (np.where(divergent, np.inf, value) for value in (rate, rate_low, rate_high))

@@ -16,10 +16,13 @@ def _some(name, n_rows):
     return replace(data, rows=data.rows[chosen], targets=data.targets[chosen], labels=labels)
 
 
-@pytest.mark.parametrize("name", ["diabetes", "digits"])
-def test_predicted_is_what_training_finds(name):
-    data = _some(name, 500)
-    found = measure(data, n_splits=2, n_sizes=3, widths=(400,))
+@pytest.mark.parametrize(
+    ("name", "n_rows", "widths"),
+    [("diabetes", 442, (50, 400)), ("digits", 400, ()), pytest.param("digits", 1797, (400,), marks=pytest.mark.slow)],
+)
+def test_predicted_is_what_training_finds(name, n_rows, widths):
+    data = _some(name, n_rows)
+    found = measure(data, n_splits=2, n_sizes=3, widths=widths)
     for model, table in found.tables.items():
         predicted, trained = np.array(table.predicted), np.array(table.trained)
         # Two splits are one partition's halves in both roles; left is the luck of training sets and of the pools' rows.
