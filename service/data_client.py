@@ -46,7 +46,7 @@ class Service:
         """
         boundary = uuid4().hex
         fields = [(name, value) for name, value in form.model_dump(exclude_none=True).items() if name != "target"]
-        fields += [("target", value) for value in form.target]
+        fields += [("target", '"' + value.replace('"', '""') + '"') for value in form.target]
         head = "".join(
             f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
             for name, value in fields

@@ -1,6 +1,7 @@
 """A file that is posted as ``multipart/form-data``, streamed to the disk while it is digested; the fields beside it."""
 
 import asyncio
+import csv
 import hashlib
 import re
 import shutil
@@ -22,7 +23,7 @@ from workers.file_formats import LONGEST_MAGIC
 
 FILE = "file"
 SEVERAL = frozenset({"target"})
-"""Fields that may come more than once, and that may list values separated by commas."""
+"""Fields that may come more than once, and that may list values as a line of CSV does."""
 FIELDS = frozenset(DatasetForm.model_fields)
 MOST_PARTS = 200
 LONGEST_FIELD = 64 * 1024
@@ -53,11 +54,15 @@ class Upload:
 
     @property
     def form(self) -> dict[str, Any]:
-        """The fields as :class:`DatasetForm` has them; empty ones count as left out, as browsers send them."""
+        """The fields as :class:`DatasetForm` has them; empty ones count as left out, as browsers send them.
+
+        Raises:
+            ProblemException: a list is none.
+        """
         found: dict[str, Any] = {}
         for name, values in self.fields.items():
             if name in SEVERAL:
-                found[name] = [part.strip() for value in values for part in value.split(",") if part.strip()]
+                found[name] = [part for value in values for part in _listed(name, value)]
             elif values[-1].strip():
                 found[name] = values[-1].strip()
         return found
@@ -218,6 +223,15 @@ def shown(name: str) -> str:
     """Return the name of a file as it may be shown: without folders, of either system, and without control characters."""
     last = PurePosixPath(name.replace("\\", "/")).name
     return re.sub(r"[^\w .()+@-]", "_", last)[:LONGEST_NAME] or "unnamed"
+
+
+def _listed(name: str, value: str) -> list[str]:
+    """Read a line of CSV."""
+    try:
+        rows = list(csv.reader([value], skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise _refused(name, f"must be a line of CSV: {error}") from None
+    return [part.strip() for row in rows for part in row if part.strip()]
 
 
 def _refused(name: str, detail: str) -> ProblemException:

@@ -1,8 +1,11 @@
 """NPY and NPZ files by NumPy, of which nothing is unpickled and no header is believed."""
 
 import io
+import lzma
 import math
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,18 @@ from workers.file_formats import BLOCK_BYTES, BadFile, Block, Column, Kind, chec
 
 NUMERIC = "biuf"
 MOST_MEMBERS = 100
+BAD_HEADERS = (ValueError, SyntaxError, TypeError, OverflowError, tokenize.TokenError)
+"""What NumPy raises about a header, which is a literal of Python's."""
+BAD_ARCHIVES = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,  # ways to compress
+    RuntimeError,  # passwords
+    EOFError,
+    OSError,
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,7 @@ def npy_file(path: Path) -> ArrayFile:
     """Open an NPY, mapped into memory."""
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError, TypeError, OverflowError) as error:
+    except (EOFError, OSError, *BAD_HEADERS) as error:
         raise BadFile("/file", f"cannot be read as NPY: {_numpy_reason(error)}") from None
     return _array_file(found, None, "the array")
 
@@ -99,7 +114,7 @@ def npz_file(path: Path, *, array: str | None, target_array: str | None, limit: 
             wanted = [by_name[chosen] for chosen in (name, target_name) if chosen is not None]
             check_size(sum(member.file_size for member in wanted), limit)
             arrays = [_member(archive, member) for member in wanted]
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zipfile.LargeZipFile) as error:
+    except BAD_ARCHIVES as error:
         raise BadFile("/file", f"cannot be read as NPZ: {str(error)[:200]}") from None
     file = _array_file(arrays[0], None, f"array {echo(name)}")
     if target_name is None:
@@ -132,12 +147,12 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[An
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(stream)
         if dtype.hasobject:
-            raise ValueError("Python objects")  # noqa: TRY301 - one way out for all reasons
+            raise ValueError("Python objects")
         start = stream.tell()
         if math.prod(shape) * dtype.itemsize != len(content) - start:
-            raise ValueError(f"its header speaks of another size than the {len(content) - start} bytes there are")  # noqa: TRY301
+            raise ValueError(f"its header speaks of another size than the {len(content) - start} bytes there are")
         found = np.frombuffer(content, dtype, offset=start)
-    except (ValueError, SyntaxError, TypeError, OverflowError) as error:
+    except BAD_HEADERS as error:
         raise BadFile("/file", f"array {echo(member.filename)} cannot be read: {_numpy_reason(error)}") from None
     return found.reshape(shape[::-1]).T if fortran else found.reshape(shape)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.file_formats import BLOCK_BYTES, LONGEST_ECHO, BadFile, Block, Column, Kind, check_size, echo, missing
+from workers.refusals import Refused
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 Numbers = npt.NDArray[np.float64]
@@ -72,13 +74,11 @@ class _ArrowTable:
 
     def blocks(self, features: Sequence[int], targets: Sequence[int], *, labels: bool) -> Iterator[Block]:
         """Return the rows in their order."""
-        import pyarrow  # noqa: PLC0415
-
         row = 0
         positions = (*features, *targets)
         names = [self.columns[position].name for position in positions]
         places = range(len(positions))
-        try:
+        with _readable(self._name):
             for batch in self._batches(names):
                 chosen = batch.select(names)
                 for name, column in zip(names, chosen.columns, strict=True):
@@ -86,10 +86,21 @@ class _ArrowTable:
                         raise missing(name, row + column.is_null().index(True).as_py() + 1)
                 yield block_of(chosen, places[: len(features)], places[len(features) :], labels=labels)
                 row += batch.num_rows
-        except (pyarrow.ArrowException, OSError) as error:
-            if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
-                raise
-            raise BadFile("/file", f"cannot be read as {self._name}: {str(error)[:200]}") from None
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turn what pyarrow raises about a file into its refusal."""
+    import pyarrow  # noqa: PLC0415
+
+    try:
+        yield
+    except (Refused, MemoryError):
+        raise
+    except (pyarrow.ArrowException, ValueError, OSError) as error:  # names that are not in UTF-8 are a ValueError
+        if getattr(error, "errno", None) is not None:
+            raise
+        raise BadFile("/file", f"cannot be read as {name}: {str(error)[:200]}") from None
 
 
 class ParquetFile(_ArrowTable):
@@ -98,18 +109,14 @@ class ParquetFile(_ArrowTable):
     _name = "Parquet"
 
     def __init__(self, path: Path, *, limit: int) -> None:
-        import pyarrow  # noqa: PLC0415
         import pyarrow.parquet  # noqa: PLC0415
 
-        try:
+        with _readable(self._name):
             self._file = pyarrow.parquet.ParquetFile(path)
-            schema = self._file.schema_arrow
-        except (pyarrow.ArrowException, OSError) as error:
-            raise BadFile("/file", f"cannot be read as Parquet: {str(error)[:200]}") from None
-        about = self._file.metadata
-        expanded = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
-        check_size(max(8 * about.num_rows * about.num_columns, expanded), limit)
-        self.columns = _arrow_columns(schema)
+            about = self._file.metadata
+            expanded = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
+            check_size(max(8 * about.num_rows * about.num_columns, expanded), limit)
+            self.columns = _arrow_columns(self._file.schema_arrow)
 
     def _batches(self, names: list[str]) -> Iterator[Any]:
         rows = max(BLOCK_BYTES // (8 * len(names)), 1)
@@ -125,15 +132,12 @@ class ArrowFile(_ArrowTable):
         import pyarrow  # noqa: PLC0415
         import pyarrow.ipc  # noqa: PLC0415
 
-        try:
-            with path.open("rb") as file:
-                is_file = file.read(6) == b"ARROW1"
+        with path.open("rb") as file:
+            self._is_file = file.read(6) == b"ARROW1"
+        with _readable(self._name):
             mapped = pyarrow.memory_map(str(path))
-            self._reader: Any = pyarrow.ipc.open_file(mapped) if is_file else pyarrow.ipc.open_stream(mapped)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise BadFile("/file", f"cannot be read as Arrow: {str(error)[:200]}") from None
-        self._is_file = is_file
-        self.columns = _arrow_columns(self._reader.schema)
+            self._reader: Any = pyarrow.ipc.open_file(mapped) if self._is_file else pyarrow.ipc.open_stream(mapped)
+            self.columns = _arrow_columns(self._reader.schema)
 
     def _batches(self, names: list[str]) -> Iterator[Any]:  # noqa: ARG002 - all columns of a batch lie together
         if self._is_file:

@@ -9,6 +9,7 @@ import numpy as np
 
 from api_schemas.dataset import Dataset, DatasetEigenspectrum, DatasetEstimate, DatasetReading
 from api_schemas.features import LinearFeatures
+from api_schemas.prediction import PredictionWarning
 from theory.covariance import InadmissibleProblem
 from theory.pools import Pool
 from theory.pools.population import population_spectrum
@@ -16,8 +17,9 @@ from workers import data_store
 from workers.data_store import DataStore
 from workers.pools import pool_of
 from workers.reading import read
-from workers.refusals import Refused, UnknownDataset
+from workers.refusals import Refused, TooLarge, UnknownDataset
 
+NO_ESTIMATE = "no_estimate"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 READ, HALF_ESTIMATED = 0.3, 0.65
 """Shares of the work that are done once the rows are written, and once one of two estimates is there."""
@@ -89,11 +91,17 @@ def described(store: DataStore, dataset: Dataset, progress: Callable[[float], ob
     dataset_id = dataset.dataset_id
     progress(READ)
     if dataset.estimate is None:
-        pool = pool_of(dataset_id, LinearFeatures(), fit_intercept=True)
-        progress(HALF_ESTIMATED)
-        pool_of(dataset_id, LinearFeatures(), fit_intercept=False)
-        eigenspectrum = eigenspectrum_of(pool)
-        found = {"estimate": estimate_of(pool, eigenspectrum), "eigenspectrum": eigenspectrum}
+        found: dict[str, Any]
+        try:
+            pool = pool_of(dataset_id, LinearFeatures(), fit_intercept=True)
+            progress(HALF_ESTIMATED)
+            pool_of(dataset_id, LinearFeatures(), fit_intercept=False)
+        except TooLarge as refusal:  # the rows may still be of use, with less memory for estimates
+            others = [warning for warning in dataset.warnings if warning.code != NO_ESTIMATE]
+            found = {"warnings": [*others, PredictionWarning(code=NO_ESTIMATE, detail=refusal.detail)]}
+        else:
+            eigenspectrum = eigenspectrum_of(pool)
+            found = {"estimate": estimate_of(pool, eigenspectrum), "eigenspectrum": eigenspectrum}
         store.describe(dataset.model_copy(update=found))
     return store.dataset(dataset_id)
 

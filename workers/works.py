@@ -8,7 +8,6 @@ from api_schemas.base import Schema
 from api_schemas.dataset import Dataset, DatasetReading
 from api_schemas.optima import Optima, OptimumRequest
 from api_schemas.prediction import Prediction, PredictionRequest
-from api_schemas.regime import DatasetRegime
 from api_schemas.requirement import Requirement, RequirementRequest
 from api_schemas.scaling import ScalingLaws, ScalingLawsRequest
 from api_schemas.spectra import Spectrum, SpectrumRequest
@@ -101,20 +100,19 @@ class Work:
 
 
 def may_be_kept(request: Any) -> bool:
-    """Whether an answer may be found again: not where it is about a data set, which leaves nothing behind when deleted."""
-    regime = getattr(getattr(request, "request", request), "regime", None)
-    return not isinstance(regime, DatasetRegime)
+    """Whether an answer may be kept and found again: not where it is about a data set, which leaves nothing when deleted."""
+    return dataset_jobs.dataset_of(request) is None
 
 
 PREDICTION = Work(
     kind="prediction",
+    cacheable=may_be_kept,
     schema=PredictionRequest,
     result=Prediction,
     key_of=predictions.key_of,
     work_out=predictions.predict,
     make_sure=building.build,
     way_out="use fewer modes",
-    cacheable=may_be_kept,
 )
 SPECTRUM = Work(
     kind="spectrum",
@@ -137,16 +135,17 @@ SCALING_LAWS = Work(
 )
 OPTIMUM = Work(
     kind="optimum",
+    cacheable=may_be_kept,
     schema=OptimumRequest,
     result=Optima,
     key_of=optima.key_of,
     work_out=optima.optima,
     make_sure=optima.check,
     way_out="search fewer paths, or use fewer modes",
-    cacheable=may_be_kept,
 )
 SWEEP = Work(
     kind="sweep",
+    cacheable=may_be_kept,
     schema=SweepRequest,
     result=Sweep,
     key_of=sweeps.key_of,
@@ -158,17 +157,16 @@ SWEEP = Work(
     reports=True,
     seconds_of=sweeps.seconds_of,
     pointer="/axes",
-    cacheable=may_be_kept,
 )
 REQUIREMENT = Work(
     kind="requirement",
+    cacheable=may_be_kept,
     schema=RequirementRequest,
     result=Requirement,
     key_of=requirements.key_of,
     work_out=requirements.requirement,
     make_sure=requirements.check,
     way_out="search a narrower range, or use fewer modes",
-    cacheable=may_be_kept,
 )
 DATASET = Work(
     kind="dataset",

@@ -20,6 +20,7 @@ from service.settings import Settings
 router = APIRouter(tags=["datasets"])
 
 DatasetId = Annotated[str, Path(alias="id", description="The data set's id.", min_length=1, max_length=200)]
+ABSENT = ("anyOf", "default")
 FORM = {
     "required": True,
     "content": {
@@ -29,7 +30,15 @@ FORM = {
                 "required": ["file", "task"],
                 "properties": {
                     "file": {"type": "string", "format": "binary", "description": "CSV, NPY, NPZ, Parquet or Arrow."},
-                    **DatasetForm.model_json_schema()["properties"],
+                    # A field of a form is there or not; it has no null.
+                    **{
+                        name: {
+                            key: value
+                            for key, value in {**schema, **schema.get("anyOf", [{}])[0]}.items()
+                            if key not in ABSENT
+                        }
+                        for name, schema in DatasetForm.model_json_schema()["properties"].items()
+                    },
                 },
             },
             "encoding": {"target": {"style": "form", "explode": True}},

@@ -64,7 +64,7 @@ def test_what_is_not_to_be_kept_is_worked_out_each_time(url: str, tmp_path: Path
     async def ask(answerer: Answerer, memory: MemoryCache) -> None:
         first = await answerer.answer(changing, body, digest)
         again = await answerer.answer(changing, body, digest)
-        assert (first.source, again.source) == ("not kept", "not kept")
+        assert (first.source, again.source) == ("never kept", "never kept")
         assert first.entry.body == again.entry.body
         assert len(memory) == 0
         assert memory.by_digest(digest) is None
@@ -72,7 +72,7 @@ def test_what_is_not_to_be_kept_is_worked_out_each_time(url: str, tmp_path: Path
         assert kept.source == "solved"
         assert memory.by_digest(digest) is memory.by_key(kept.entry.key)
         # Nor is it found, if another request has had it kept.
-        assert (await answerer.answer(changing, body, None)).source == "not kept"
+        assert (await answerer.answer(changing, body, None)).source == "never kept"
 
     answering(url, tmp_path, ask)
 

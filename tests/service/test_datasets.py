@@ -163,6 +163,11 @@ class TestUploads:
         answer = httpx.post(working.url + PATH, files=parts)
         assert succeeded(working, answer)["targets"] == ["y", "a"]
 
+    def test_names_with_commas_are_quoted(self, working: RunningService) -> None:
+        file = csv_of(names=['"a, b"', "b", "c", '"y ""1"""']).encode()
+        form = {"task": "regression", "target": '"a, b","y ""1"""'}
+        assert succeeded(working, post(working, file, form=form))["targets"] == ["a, b", 'y "1"']
+
     def test_an_idempotency_key_is_for_one_upload(self, working: RunningService) -> None:
         file, key = content(), {"Idempotency-Key": "mine"}
         first = post(working, file, **key)
@@ -188,6 +193,8 @@ class TestRefusals:
             ({**FORM, "task": "ranking"}, "/task", "must be 'regression' or 'classification'"),
             ({**FORM, "standardize": "whiten"}, "/standardize", "must be 'none', 'center' or 'scale'"),
             ({**FORM, "format": "xlsx"}, "/format", "must be 'csv'"),
+            ({**FORM, "target": 'y,"a'}, "/target", "must be a line of CSV"),
+            ({**FORM, "target": "y\na"}, "/target", "must be a line of CSV"),
             ({**FORM, "weight": "w"}, "/weight", "is not a field here"),
             ({**FORM, "task": ["regression", "classification"]}, "/task", "came twice"),
             ({**FORM, "target": [str(place) for place in range(150)]}, "/target", "must have at most 100 entries"),

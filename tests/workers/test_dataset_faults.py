@@ -1,5 +1,6 @@
 """Faults while a data set is read in: workers killed, jobs cancelled, a data set deleted under its reader."""
 
+import hashlib
 import os
 import resource
 import signal
@@ -18,12 +19,13 @@ from service.data_folder import is_alive
 from tests.running import RunningService, wait_until
 from tests.service.wire import assert_problem
 from tests.workers.faults import Server, running_workers
-from tests.workers.files import csv_of, npy_of
+from tests.workers.files import csv_of, npy_of, with_row
 from tests.workers.test_validations import horse_of
 from workers import data_store
 from workers.data_store import UPLOAD, UPLOADS, DataStore
 from workers.dataset_jobs import HALF_ESTIMATED, read_in
 from workers.file_formats import LONGEST_MAGIC, format_of
+from workers.reading import dataset_id_of
 from workers.refusals import Refused
 
 ROWS, COLUMNS = 2500, 100
@@ -92,11 +94,13 @@ def test_killed_again_and_again_it_is_read_in_all_the_same(house: House, store: 
     folder = store_of(service).folder
     assert {entry.name for entry in folder.iterdir()} == {UPLOADS, job["dataset_id"]}
     assert not list((folder / UPLOADS).iterdir())
-    undisturbed = read_in(reading_of(store, file_of(1), "-1", standardize="scale"), key="0" * 64)
+    undisturbed = read_in(reading_of(store, file_of(1), "-1", standardize="scale"), key=job["dataset_id"])
     assert undisturbed.estimate is not None
     assert result["estimate"] == undisturbed.estimate.model_dump()
     assert result["estimates"] == undisturbed.estimates
-    for mine, theirs in zip(store.rows("0" * 64)[:2], store_of(service).rows(job["dataset_id"])[:2], strict=True):
+    for mine, theirs in zip(
+        store.rows(job["dataset_id"])[:2], store_of(service).rows(job["dataset_id"])[:2], strict=True
+    ):
         np.testing.assert_array_equal(mine, theirs)
 
 
@@ -120,7 +124,8 @@ def reading_of(store: DataStore, content: bytes, target: str, **fields: Any) -> 
     folder = store.new_upload()
     (folder / UPLOAD).write_bytes(content)
     form = DatasetForm(task="regression", target=[target], format=format_of(content[:LONGEST_MAGIC]), **fields)
-    reading = DatasetReading(dataset_id="0" * 64, name="pool", limit=2**24, form=form)
+    dataset_id = dataset_id_of(hashlib.sha256(content).hexdigest(), form)
+    reading = DatasetReading(dataset_id=dataset_id, name="pool", limit=2**24, form=form)
     store.keep_upload(folder, reading.dataset_id)
     return reading
 
@@ -180,6 +185,19 @@ def test_reading_in_again_makes_nothing_anew(store: DataStore) -> None:
     assert read_in(reading_of(store, csv_of().encode(), "y"), key=reading.dataset_id) == first
     assert {path: path.stat().st_mtime_ns for path in store.folder.rglob("*.npy")} == files
     assert not list((store.folder / UPLOADS).iterdir())
+
+
+def test_what_would_take_too_long_is_stored_and_not_estimated(
+    store: DataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = reading_of(store, with_row("1,2,3,4"), "y")
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.pools.MOST_SECONDS", 0.0)
+        for _ in range(2):
+            found = read_in(reading, key=reading.dataset_id)
+            assert (found.rows, found.estimate, found.estimates) == (31, None, [])
+            assert [warning.code for warning in found.warnings] == ["few_rows", "no_estimate"]
+    assert read_in(reading, key=reading.dataset_id).estimate is not None
 
 
 def test_deleted_under_its_reader_it_does_not_come_back(store: DataStore) -> None:

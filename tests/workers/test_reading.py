@@ -1,5 +1,7 @@
 """Files to arrays: every format gives the same numbers, and every defect is refused with its place."""
 
+import contextlib
+import random
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -180,6 +182,11 @@ def claiming(shape: str) -> bytes:
     return npy_of(TABLE).replace(b"(30, 4)", shape.encode()[:7].ljust(7))
 
 
+def spoilt(content: bytes, place: int) -> bytes:
+    """A file with some bytes overwritten."""
+    return content[:place] + b"\xff" * 8 + content[place + 8 :]
+
+
 def regression(content: bytes | str, *target: str) -> tuple[bytes, dict[str, Any]]:
     return content.encode() if isinstance(content, str) else content, {"target": list(target or ("y",))}
 
@@ -262,6 +269,16 @@ DEFECTS: dict[str, tuple[tuple[bytes, dict[str, Any]], str, str]] = {
     "a structured array": (regression(npy_of(np.zeros(30, [("a", "f8"), ("y", "f8")]))), "/file", "is structured"),
     "an array cut short": (regression(npy_of(TABLE)[:-50], "3"), "/file", "ends before all of its numbers"),
     "a header that lies": (regression(claiming("(99, 4)"), "3"), "/file", "ends before all of its numbers"),
+    "a header that is no literal": (
+        regression(npy_of(TABLE).replace(b"}", b"("), "3"),
+        "/file",
+        "cannot be read as NPY",
+    ),
+    "a member that cannot be expanded": (
+        bare(spoilt(npz_of(compressed=True, X=ROWS, y=LABELS), 60)),
+        "/file",
+        "cannot be read as NPZ",
+    ),
     "objects in an archive": (bare(npz_of(X=OBJECTS, y=LABELS)), "/file", "what is pickled is not read"),
     "arrays of different lengths": (bare(npz_of(X=ROWS, y=LABELS[:20])), "/target", "'y' has 20 rows, and 'X' has 30"),
     "no array to choose": (bare(npz_of(A=ROWS, B=ROWS), "0"), "/array", "choose one of the arrays 'A', 'B'"),
@@ -291,6 +308,11 @@ DEFECTS: dict[str, tuple[tuple[bytes, dict[str, Any]], str, str]] = {
         regression(arrow_of(table_of(a=pyarrow.array(["u", "v"] * 15).dictionary_encode(), y=LABELS))),
         "/file",
         "column 'a' is dictionary",
+    ),
+    "a name that is not in UTF-8": (
+        regression(arrow_of(table_of(abcdefg=ROWS[:, 0], y=LABELS)).replace(b"abcdefg", b"abc\xa8efg")),
+        "/file",
+        "cannot be read as Arrow",
     ),
     "Parquet cut short": (regression(parquet_of(table_of())[:-20]), "/file", "cannot be read as Parquet"),
     "Arrow cut short": (regression(arrow_of(table_of())[:-200]), "/file", "cannot be read as Arrow"),
@@ -354,3 +376,22 @@ def test_the_id_is_that_of_the_bytes_and_of_how_they_are_read() -> None:
     ids.add(dataset_id_of("01", form))
     assert len(ids) == 6
     assert dataset_id_of("00", DatasetForm(task="regression", target=["y"], format="csv")) in ids
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_damage_does_no_more_than_to_be_refused(count: int, tmp_path: Path) -> None:
+    rng = random.Random(count)
+    files = [*FILES.values(), (parquet_of(table_of(a=LABELS, y=CLASSES)), ["y"])]
+    for _ in range(count):
+        content, target = rng.choice(files)
+        damaged = bytearray(content)
+        for _ in range(rng.choice([1, 1, 2, 4, 16])):
+            # What formats say of themselves is at their ends.
+            place = rng.choice([rng.randrange(len(damaged)), max(len(damaged) - 1 - rng.randrange(200), 0)])
+            damage = rng.choice([bytes([rng.randrange(256)]), b"\xff" * 8, b"\x00" * 8, rng.randbytes(12)])
+            damaged[place : place + rng.choice([0, 1, len(damage), 40])] = damage
+        for file in tmp_path.iterdir():
+            file.unlink()
+        task = rng.choice(["regression", "classification"])
+        with contextlib.suppress(Refused):
+            found(tmp_path, bytes(damaged), target, task=task)
