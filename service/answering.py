@@ -22,6 +22,7 @@ from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers import chunks, validations
 from workers.pools import EstimateTakesLong, estimates_within
+from workers.works import work_of_job
 
 log = structlog.get_logger("foretell.service")
 
@@ -58,7 +59,9 @@ class Answerer:
         self._time_limit = settings.time_limit
         self._inline_seconds = settings.inline_seconds
         self._longest_wait = settings.longest_wait
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="solve")
+        self._solving = ThreadPoolExecutor(settings.threads, thread_name_prefix="solve")
+        # Apart: what took too long goes on in its thread, and must not keep others, or itself, from being queued.
+        self._checking = ThreadPoolExecutor(settings.threads, thread_name_prefix="check")
         self._memory = memory
         self._shared = shared
         self._jobs = jobs
@@ -107,17 +110,17 @@ class Answerer:
         if len(body) <= computation.inline_bytes:
             request, key = _parse_with_key(computation, body)
         else:
-            request, key = await self._in_thread(_parse_with_key, computation, body)
+            request, key = await self._checked(_parse_with_key, computation, body)
         if computation.quick(request):
             computation.check(request)
         else:
-            await self._in_thread(computation.check, request)
+            await self._checked(computation.check, request)
         return await self._jobs.submit(computation.work, request, key=key, idempotency=idempotency)
 
     async def wait(self, job: Job, seconds: float) -> tuple[Job, Entry | None]:
         """Return a job once it has ended, or as it stands after so long, and its answer if it has one."""
         job = await self._jobs.wait(job, min(seconds, self._longest_wait))
-        return job, await self._answer_of(job)
+        return job, await self._answer_of(job.id) if job.status == "succeeded" else None
 
     async def read(self, job_id: str) -> bytes:
         """Return a job as it stands, in JSON, with its result wherever that lies.
@@ -126,7 +129,7 @@ class Answerer:
             ProblemException: there is none of that id, or its result is gone, or the queue's server is away.
         """
         job = await self._jobs.read(job_id)
-        entry = await self._answer_of(job)
+        entry = await self._answer_of(job.id) if job.status == "succeeded" else None
         body = job.model_dump_json().encode()
         if job.status != "succeeded" or job.result is not None:
             return body
@@ -147,7 +150,7 @@ class Answerer:
         """
         try:
             async with asyncio.timeout(self._time_limit):
-                request, key = await self._in_thread(_parse_validation, body, self._inline_seconds)
+                request, key = await self._solved(_parse_validation, body, self._inline_seconds)
         except EstimateTakesLong as reason:
             raise no_estimate(reason) from None
         except TimeoutError:
@@ -158,39 +161,33 @@ class Answerer:
             ) from None
         return await self._jobs.submit_validation(request, key=key, idempotency=idempotency)
 
-    async def _answer_of(self, job: Job) -> Entry | None:
-        """Return the answer that a job has, if it is that of a computation, and keep it, so that asking again finds it."""
-        computation = BY_KIND.get(job.kind)
-        if computation is None or job.status != "succeeded":
+    async def _answer_of(self, job_id: str) -> Entry | None:
+        """Return the answer that a computation's job has found, and keep it, so that asking again finds it."""
+        work = work_of_job(job_id)
+        computation = None if work is None else BY_KIND.get(work.kind)
+        if work is None or computation is None:
             return None
-        work, key = computation.work, computation.work.key_of_job(job.id)
-        if job.result is not None:
-            body: bytes | None = work.write(job.result)
-        else:
-            body = await self._jobs.result_apart(work, key)
-        if body is None:
+        key = work.key_of_job(job_id)
+        found = await self._jobs.answer(work, key)
+        if found is None:
             return None
+        body, cacheable = found
         entry = Entry(key, body, computation.headers)
-        if job.dataset_id is None:
-            self._keep(entry)
-        return entry
-
-    def _keep(self, entry: Entry) -> None:
-        if len(entry.body) <= LARGEST_KEPT and self._memory.by_key(entry.key) is None:
+        if cacheable and len(body) <= LARGEST_KEPT and self._memory.by_key(key) is None:
             self._memory.put(entry)
-            self._shared.put(entry.key, entry.body)
+            self._shared.put(key, body)
+        return entry
 
     async def _answer_in_thread(
         self, computation: Computation, body: bytes, parsed: Parsed | None, *, fresh: bool
     ) -> Answer:
-        request, key = parsed or await self._in_thread(_parse_with_key, computation, body)
+        request, key = parsed or await self._checked(_parse_with_key, computation, body)
         if computation.work.seconds_of is not None:
             known = None if fresh or not computation.cacheable(request) else await self._known(computation, key)
             if known is not None:
                 return known
-            if await self._in_thread(computation.expected_seconds, request) > self._inline_seconds:
-                job = await self._jobs.find(computation.work.job_id(key))
-                entry = None if job is None else await self._answer_of(job)
+            if await self._checked(computation.expected_seconds, request) > self._inline_seconds:
+                entry = await self._answer_of(computation.work.job_id(key))
                 if entry is None:
                     raise Later
                 return Answer(entry, "redis")
@@ -243,7 +240,7 @@ class Answerer:
         if body is None:
             source = "solved"
             work = (computation, request, key, self._inline_seconds)
-            body = solve(*work) if inline else await self._in_thread(solve, *work)
+            body = solve(*work) if inline else await self._solved(solve, *work)
             if len(body) > LARGEST_KEPT or not computation.cacheable(request):
                 source = "not kept" if computation.cacheable(request) else "never kept"
                 return Answer(Entry(key, body, computation.headers), source)
@@ -252,8 +249,11 @@ class Answerer:
         self._memory.put(entry)
         return Answer(self._memory.by_key(key) or entry, source)
 
-    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+    async def _checked(self, function: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._checking, function, *arguments)
+
+    async def _solved(self, function: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._solving, function, *arguments)
 
 
 def no_estimate(reason: EstimateTakesLong) -> ProblemException:

@@ -12,7 +12,7 @@ from api_schemas.problem import ProblemError
 from service import metrics
 from service.answering import no_estimate
 from service.cache import Entry, MemoryCache
-from service.computations import PREDICTIONS, may_be_kept
+from service.computations import PREDICTIONS
 from service.forms import JSON_TYPE, Form, preferred
 from service.parsing import parse, parsed, validated
 from service.problems import ProblemException, refused
@@ -81,7 +81,7 @@ class Batches:
     async def _slice(self, items: Sequence[Any], deadline: float, request_id: str | None) -> list[bytes]:
         requests: list[Item]
         requests, keys = await self._in_thread(_requests, items)
-        kept = {key for key, request in zip(keys, requests, strict=True) if key and may_be_kept(request)}
+        kept = {key for key, request in zip(keys, requests, strict=True) if key and PREDICTIONS.cacheable(request)}
         bodies = await self._known(kept)
         # A request that comes twice is solved once.
         unknown = {key: request for key, request in zip(keys, requests, strict=True) if key and key not in bodies}

@@ -8,7 +8,6 @@ from typing import Any
 
 from api_schemas.base import Schema
 from api_schemas.prediction import PredictionRequest
-from api_schemas.regime import DatasetRegime
 from service import metrics
 from service.forms import DENSITY_FORMS, SWEEP_FORMS, Form
 from service.problems import refused
@@ -28,7 +27,6 @@ class Computation:
         counter: of answers by status.
         inline_bytes: bodies up to this size are parsed on the event loop; others in a thread.
         quick: whether a parsed request takes about a millisecond and may be answered there too.
-        cacheable: whether the answer to a request may be kept and found again.
         forms: others than JSON, by media type.
         headers: of every answer, beside those that name its content.
     """
@@ -38,7 +36,6 @@ class Computation:
     counter: Any
     inline_bytes: int = 0
     quick: Callable[[Any], bool] = lambda _: False
-    cacheable: Callable[[Any], bool] = lambda _: True
     forms: Mapping[str, Form] = field(default_factory=dict)
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
@@ -50,6 +47,10 @@ class Computation:
     def key_of(self, request: Any) -> str:
         """Return the content address of a request's answer."""
         return self.work.key_of(request)
+
+    def cacheable(self, request: Any) -> bool:
+        """Whether the answer to a request may be kept and found again."""
+        return self.work.cacheable(request)
 
     def digest(self, body: bytes) -> bytes:
         """Return what a repeated body is found by; equal bodies of other resources have others."""
@@ -88,12 +89,6 @@ def is_quick(request: PredictionRequest) -> bool:
     return request.model.learner.kind == "ridge" and request.regime.kind in NUMBERS
 
 
-def may_be_kept(request: Any) -> bool:
-    """Whether an answer may be found again: not where it is about a data set, which leaves nothing behind when deleted."""
-    regime = getattr(getattr(request, "request", request), "regime", None)
-    return not isinstance(regime, DatasetRegime)
-
-
 PREDICTIONS = Computation(
     path="/v1/predictions",
     work=works.PREDICTION,
@@ -101,7 +96,6 @@ PREDICTIONS = Computation(
     # Larger bodies may spell out more than some 10^4 modes.
     inline_bytes=32 * 1024,
     quick=is_quick,
-    cacheable=may_be_kept,
 )
 SPECTRA = Computation(
     path="/v1/spectra",
@@ -112,18 +106,15 @@ SPECTRA = Computation(
     headers=((b"vary", b"Accept"),),
 )
 SCALING_LAWS = Computation(path="/v1/scaling-laws", work=works.SCALING_LAWS, counter=metrics.SCALING_LAWS)
-OPTIMA = Computation(path="/v1/optima", work=works.OPTIMUM, counter=metrics.OPTIMA, cacheable=may_be_kept)
+OPTIMA = Computation(path="/v1/optima", work=works.OPTIMUM, counter=metrics.OPTIMA)
 SWEEPS = Computation(
     path="/v1/sweeps",
     work=works.SWEEP,
     counter=metrics.SWEEPS,
-    cacheable=may_be_kept,
     forms=SWEEP_FORMS,
     headers=((b"vary", b"Accept"),),
 )
-REQUIREMENTS = Computation(
-    path="/v1/requirements", work=works.REQUIREMENT, counter=metrics.REQUIREMENTS, cacheable=may_be_kept
-)
+REQUIREMENTS = Computation(path="/v1/requirements", work=works.REQUIREMENT, counter=metrics.REQUIREMENTS)
 COMPUTATIONS = {
     computation.path: computation for computation in (PREDICTIONS, SPECTRA, SWEEPS, REQUIREMENTS, SCALING_LAWS, OPTIMA)
 }

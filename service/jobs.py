@@ -166,9 +166,13 @@ class Jobs:
         queue.unlist(self._connection, [job_id])
         return True
 
-    async def result_apart(self, work: Work, key: str) -> bytes | None:
-        """Return the result that lies beside a job, None where there is none, or none any more."""
-        return await self._with_redis(lambda: answered_jobs.result_apart(self._connection, work, key))
+    async def answer(self, work: Work, key: str) -> tuple[bytes, bool] | None:
+        """Return the answer that a job has found, in JSON, and whether it may be kept; None where there is none.
+
+        Raises:
+            ProblemException: the queue's server is away.
+        """
+        return await self._with_redis(lambda: answered_jobs.answer_of(self._connection, work, key))
 
     async def find(self, job_id: str) -> Job | None:
         """Return a job as it stands, None where there is none of that id.

@@ -30,10 +30,12 @@ class Outcome:
 
     Attributes:
         result: the answer in JSON; None where it lies beside the job, or there is none.
+        cacheable: whether the answer may be kept and found again.
         pointer, detail, code: of the refusal, if it was refused.
     """
 
     result: str | None = None
+    cacheable: bool = True
     pointer: str = ""
     detail: str = ""
     code: str = ""
@@ -102,11 +104,13 @@ def run(kind: str, canonical_request: str, key: str) -> str:
     except Refused as refusal:
         return json.dumps({"pointer": refusal.pointer, "detail": refusal.detail, "code": refusal.code})
     body = work.write(answer)
-    if not work.apart:
-        return json.dumps({"result": body.decode()})
-    connection: Any = job.connection
-    connection.set(result_key(work, key), zlib.compress(body, 1), ex=work.ttl_seconds + OUTLIVES_SECONDS)
-    return json.dumps({})
+    outcome: dict[str, Any] = {"cacheable": work.cacheable(request)}
+    if work.apart:
+        connection: Any = job.connection
+        connection.set(result_key(work, key), zlib.compress(body, 1), ex=work.ttl_seconds + OUTLIVES_SECONDS)
+    else:
+        outcome["result"] = body.decode()
+    return json.dumps(outcome)
 
 
 def dataset_of(job: Job) -> str | None:
@@ -120,10 +124,16 @@ def outcome_of(job: Job) -> Outcome:
     return Outcome(**json.loads(job.return_value() or "{}"))
 
 
-def result_apart(connection: Any, work: Work, key: str) -> bytes | None:
-    """Return the result in JSON that lies beside a job, None where there is none, or none any more."""
-    found = connection.get(result_key(work, key))
-    return None if found is None else zlib.decompress(found)
+def answer_of(connection: Any, work: Work, key: str) -> tuple[bytes, bool] | None:
+    """Return the answer that a job has found, in JSON, and whether it may be kept; None where there is none (any more)."""
+    job = find(connection, work.job_id(key))
+    if job is None or not job.is_finished:
+        return None
+    outcome = outcome_of(job)
+    if outcome.result is not None:
+        return outcome.result.encode(), outcome.cacheable
+    found = connection.get(result_key(work, key)) if work.apart else None
+    return None if found is None else (zlib.decompress(found), outcome.cacheable)
 
 
 def delete(connection: Any, job_id: str) -> None:

@@ -44,6 +44,7 @@ class Work:
         reports: whether ``work_out`` takes ``progress``, to be called with the share that is done.
         seconds_of: an estimate of the time it takes on one core; None where nothing is known before.
         pointer: to the part of a request that makes it long.
+        cacheable: whether the answer to a request may be kept and found again.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Work:
     reports: bool = False
     seconds_of: Callable[[Any], float] | None = None
     pointer: str = ""
+    cacheable: Callable[[Any], bool] = lambda _: True
 
     @property
     def ttl_seconds(self) -> int:
@@ -97,8 +99,14 @@ class Work:
         self.expected_seconds(request)
 
 
+def may_be_kept(request: Any) -> bool:
+    """Whether an answer may be kept and found again: not where it is about a data set, which leaves nothing when deleted."""
+    return dataset_jobs.dataset_of(request) is None
+
+
 PREDICTION = Work(
     kind="prediction",
+    cacheable=may_be_kept,
     schema=PredictionRequest,
     result=Prediction,
     key_of=predictions.key_of,
@@ -127,6 +135,7 @@ SCALING_LAWS = Work(
 )
 OPTIMUM = Work(
     kind="optimum",
+    cacheable=may_be_kept,
     schema=OptimumRequest,
     result=Optima,
     key_of=optima.key_of,
@@ -136,6 +145,7 @@ OPTIMUM = Work(
 )
 SWEEP = Work(
     kind="sweep",
+    cacheable=may_be_kept,
     schema=SweepRequest,
     result=Sweep,
     key_of=sweeps.key_of,
@@ -150,6 +160,7 @@ SWEEP = Work(
 )
 REQUIREMENT = Work(
     kind="requirement",
+    cacheable=may_be_kept,
     schema=RequirementRequest,
     result=Requirement,
     key_of=requirements.key_of,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +30,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield valkey.url
 
 
-def answering(url: str, tmp_path: Path, ask: Callable[[Answerer, MemoryCache], Awaitable[None]]) -> None:
+def answering(
+    url: str, tmp_path: Path, ask: Callable[[Answerer, MemoryCache], Awaitable[None]], **options: Any
+) -> None:
     """Have an answerer asked."""
-    settings = Settings(data_dir=tmp_path)
+    settings = Settings(data_dir=tmp_path, **options)
     memory = MemoryCache(max_bytes=2**20, max_entries=10)
 
     async def run() -> None:
@@ -53,14 +56,15 @@ def expecting(seconds: float) -> Computation:
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_what_is_not_to_be_kept_is_worked_out_each_time(url: str, tmp_path: Path, quick: bool) -> None:
-    changing = replace(PREDICTIONS, cacheable=lambda _: False, quick=lambda _: quick)
+    work = replace(PREDICTIONS.work, cacheable=lambda _: False)
+    changing = replace(PREDICTIONS, work=work, quick=lambda _: quick)
     body = BODY.replace(b"800", b"810" if quick else b"811")
     digest = PREDICTIONS.digest(body)
 
     async def ask(answerer: Answerer, memory: MemoryCache) -> None:
         first = await answerer.answer(changing, body, digest)
         again = await answerer.answer(changing, body, digest)
-        assert (first.source, again.source) == ("not kept", "not kept")
+        assert (first.source, again.source) == ("never kept", "never kept")
         assert first.entry.body == again.entry.body
         assert len(memory) == 0
         assert memory.by_digest(digest) is None
@@ -68,7 +72,7 @@ def test_what_is_not_to_be_kept_is_worked_out_each_time(url: str, tmp_path: Path
         assert kept.source == "solved"
         assert memory.by_digest(digest) is memory.by_key(kept.entry.key)
         # Nor is it found, if another request has had it kept.
-        assert (await answerer.answer(changing, body, None)).source == "not kept"
+        assert (await answerer.answer(changing, body, None)).source == "never kept"
 
     answering(url, tmp_path, ask)
 
@@ -109,3 +113,22 @@ def test_what_no_job_has_time_for_is_refused(url: str, tmp_path: Path) -> None:
             assert PREDICTIONS.work.way_out in refusal.value.detail
 
     answering(url, tmp_path, ask)
+
+
+def test_what_goes_on_too_long_keeps_no_one_from_the_queue(url: str, tmp_path: Path) -> None:
+    """One thread works out answers, and is not free before this ends."""
+    over = threading.Event()
+
+    async def ask(answerer: Answerer, _: MemoryCache) -> None:
+        work = replace(PREDICTIONS.work, work_out=lambda *_, **__: over.wait())
+        endless = replace(PREDICTIONS, work=work, quick=lambda _: False)
+        for n_samples in (b"804", b"805"):
+            body = BODY.replace(b"800", n_samples)
+            with pytest.raises(Later):
+                await answerer.answer(endless, body, None)
+            assert (await answerer.queue(endless, body)).status == "queued"
+
+    try:
+        answering(url, tmp_path, ask, threads=1, time_limit=0.05)
+    finally:
+        over.set()

@@ -46,6 +46,11 @@ include-path = "/v1/validations"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "409", "422", "503"]
 
 [[operations]]
+# The same, where Prefer queues the request.
+include-path-regex = "^/v1/(predictions|requirements|optima|spectra|scaling-laws)$"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "409", "422", "503"]
+
+[[operations]]
 # More points than a sweep may have (413), and the same Idempotency-Key.
 include-path = "/v1/sweeps"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "409", "413", "422", "503"]

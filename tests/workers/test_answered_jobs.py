@@ -1,7 +1,7 @@
 """Work as jobs, against a real server, executed in this process."""
 
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from rq.job import JobStatus
 from service.embedded import EmbeddedValkey
 from tests.running import EXAMPLE
 from tests.workers.test_reconciliation import execute_one, queued
-from workers.answered_jobs import outcome_of, result_apart, result_key, submit
+from workers.answered_jobs import answer_of, outcome_of, result_key, submit
 from workers.queue import QueueFull, connect, find
 from workers.works import OPTIMUM, PREDICTION, SWEEP, WORKS, work_of_job
 
@@ -49,16 +49,16 @@ def test_ids_lead_back_to_the_work() -> None:
 
 
 def test_an_answer_is_part_of_its_job_and_is_worked_out_once(connection: Any) -> None:
+    assert answer_of(connection, OPTIMUM, KEY) is None
     job_id = put(connection, OPTIMUM, OPTIMA).id
+    assert answer_of(connection, OPTIMUM, KEY) is None
     assert put(connection, OPTIMUM, OPTIMA).id == job_id
     assert queued(connection) == [job_id]
     execute_one(connection)
-    outcome = outcome_of(put(connection, OPTIMUM, OPTIMA))
+    assert outcome_of(put(connection, OPTIMUM, OPTIMA)).refusal is None
     assert queued(connection) == []
-    assert outcome.refusal is None
-    found = json.loads(outcome.result or "")
     expected = OPTIMUM.work_out(OPTIMUM.schema.model_validate(OPTIMA), key=KEY)
-    assert found == json.loads(OPTIMUM.write(expected))
+    assert answer_of(connection, OPTIMUM, KEY) == (OPTIMUM.write(expected), True)
     assert not connection.exists(result_key(OPTIMUM, KEY))
 
 
@@ -72,6 +72,7 @@ def test_a_refusal_ends_a_job_without_another_try_and_asked_again_it_starts_agai
     assert refusal is not None
     assert (refusal.pointer, refusal.code) == ("/budget/at_most", "inadmissible_problem")
     assert "raise it" in refusal.detail
+    assert answer_of(connection, OPTIMUM, KEY) is None
     assert queued(connection) == []
     put(connection, OPTIMUM, TOO_DEAR)
     assert queued(connection) == [job_id]
@@ -83,13 +84,23 @@ def test_a_large_result_outlives_its_job_and_without_it_the_job_starts_again(con
     job = put(connection, SWEEP, FEW)
     assert queued(connection) == []
     assert outcome_of(job).result is None
-    body = result_apart(connection, SWEEP, KEY)
-    assert body is not None
-    assert body == SWEEP.write(SWEEP.work_out(SWEEP.schema.model_validate(FEW), key=KEY))
+    expected = SWEEP.work_out(SWEEP.schema.model_validate(FEW), key=KEY)
+    assert answer_of(connection, SWEEP, KEY) == (SWEEP.write(expected), True)
     assert connection.ttl(result_key(SWEEP, KEY)) > connection.ttl(job.key) > 0
     connection.delete(result_key(SWEEP, KEY))
+    assert answer_of(connection, SWEEP, KEY) is None
     put(connection, SWEEP, FEW)
     assert queued(connection) == [job_id]
+
+
+def test_an_answer_says_whether_it_may_be_kept(connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    changing = replace(PREDICTION, cacheable=lambda request: request.regime.n_samples < 0)
+    monkeypatch.setitem(WORKS, PREDICTION.kind, changing)
+    put(connection, changing, EXAMPLE)
+    execute_one(connection)
+    found = answer_of(connection, changing, KEY)
+    assert found is not None
+    assert found[1] is False
 
 
 def test_all_kinds_share_the_queues_limit(connection: Any) -> None:
