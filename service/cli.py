@@ -130,6 +130,9 @@ def worker(
             f"no queue to work on: no 'foretell serve' runs on {settings.data_dir}; start one, or give --redis-url",
             code=UNUSABLE,
         )
+    if supervised:
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(stop, lambda *_: os._exit(0))  # while everything is loaded; then the worker has its own
     open_stores(settings, for_children=not supervised)
     if supervised:
         from workers.worker import work

@@ -56,6 +56,8 @@ SCALES = (1e-100, 1e100)
 """Eigenvalues within this range have products that stay within double precision."""
 MOST_SECONDS = 600
 """That a job may take."""
+NOTHING = 1e-6
+"""Of the codes' variance: less than this is not explained."""
 RANK_TOLERANCE = 1e-12
 """Of the largest eigenvalue: smaller ones are rounding."""
 
@@ -185,7 +187,13 @@ def predict(source: PoolSource, n_samples: Any, penalty: Any, width: Any) -> dic
             values[name] = np.where(some, values[name], inf)[()]
         values["status"] = np.where(some, values["status"], "divergent")[()]
     ridge = values["effective_ridge"]
+    noise = 0.0
+    if pool.n_classes and pool.fit_intercept:
+        # Scores have a variance of at least half of what they explain, squared, over the codes' variance v; constants v / n.
+        explained = np.maximum(1.0 - values["squared_error"] / pool.target_variance, NOTHING)
+        noise = (4.0 / (np.asarray(n_samples, float) * explained**2))[()]
     return values | {
+        "intercept_noise": noise,
         "ridge": ridge,
         "target_ridge": ridge,
         "interval_low": values["low"],

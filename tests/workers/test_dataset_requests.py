@@ -319,6 +319,13 @@ def test_rows_that_single_precision_cannot_hold_are_refused(stored: DataStore, t
     assert refusal.value.pointer == "/dtype"
 
 
+def test_constants_that_drown_the_scores_are_said() -> None:
+    assert "noisy_intercept" in codes(RBF, DIGITS, 100, 1.0, fit_intercept=True)
+    for asked in ({"penalty": 0.01, "fit_intercept": True}, {"penalty": 1.0, "fit_intercept": False}):
+        assert "noisy_intercept" not in codes(RBF, DIGITS, 100, **asked)
+    assert "noisy_intercept" not in codes(RBF, DIABETES, 100, 1.0, fit_intercept=True)
+
+
 def test_no_samples_beside_the_intercept_diverge_as_elsewhere() -> None:
     found = answer(LINEAR, DIABETES, 1.0, fit_intercept=True)
     assert (found.status, found.test_error, found.interval) == ("divergent", None, None)
