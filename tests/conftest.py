@@ -32,11 +32,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 
 @pytest.fixture(scope="session")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> DataStore:
-    """The data sets of :mod:`tests.datasets`, where this process finds them."""
+def datasets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the data sets of :mod:`tests.datasets`."""
     folder = tmp_path_factory.mktemp("datasets")
     keep_all(folder)
-    return open_store(folder)
+    return folder
+
+
+@pytest.fixture
+def stored(datasets_folder: Path) -> DataStore:
+    """The data sets of :mod:`tests.datasets`, where this process finds them, whatever store a test before this one opened."""
+    return open_store(datasets_folder)
 
 
 @pytest.fixture
