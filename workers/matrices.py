@@ -16,6 +16,7 @@ from theory import Equivalent, InadmissibleProblem, ModalEquivalent, Modes, spec
 from theory.covariance import Spectrum
 from workers.features import random_layers
 from workers.inputs import mean_squares
+from workers.populations import Population, mode_table, population_of
 from workers.publications import (
     BAIK_SILVERSTEIN,
     BENAYCH_NADAKUDITI,
@@ -27,13 +28,11 @@ from workers.publications import (
     SILVERSTEIN,
 )
 from workers.refusals import Refused, Unsupported
-from workers.registry import COVARIANCES, FEATURES, KERNELS, builder
+from workers.registry import FEATURES, KERNELS, builder
 from workers.spectrum_warnings import Caveats, of_activation, of_nonlinear_features, of_spikes, of_strong_means
 
 WIDEST = 1e8
 """Of a width over ``n_samples``: beyond, the noise of neurons is below what a spectrum resolves."""
-MAX_EIGENVALUES = 10_000
-"""Distinct population eigenvalues; each is a term of every sum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +53,6 @@ class Prepared:
     gaussian: spectra.SampleCovariance | None = None
     gram: bool = False
     caveats: list[tuple[str, str]] = field(default_factory=list)
-    sources: tuple[Source, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Population:
-    """The inputs' covariance: a bulk, the spikes beside it, and both as one table."""
-
-    bulk: Spectrum
-    spikes: tuple[float, ...]
-    whole: Spectrum
     sources: tuple[Source, ...] = ()
 
 
@@ -135,7 +124,7 @@ def kernel_matrix(request: SpectrumRequest) -> Prepared:
             fields = {name: value for name, value in regime.__dict__.items() if name != "kind"}
             equivalent = build(features, fit_intercept=fit_intercept, **fields)
         elif isinstance(regime, EigenspectrumRegime):
-            equivalent = build(features, _mode_table(regime))
+            equivalent = build(features, mode_table(regime))
         else:
             # What a linear target would see of the inputs tells where their directions went.
             energies = np.where(population.whole.eigenvalues > 0.0, 1.0, 0.0)
@@ -222,72 +211,6 @@ MATRICES: dict[str, Callable[[SpectrumRequest], Prepared]] = {
     "inner_product_kernel": inner_product_kernel,
 }
 """Every matrix whose spectrum can be asked for."""
-
-
-def population_of(regime: Any) -> Population:
-    """Return the population spectrum of a regime's inputs.
-
-    Raises:
-        Refused: it has too many distinct eigenvalues, or its parts do not fit together.
-    """
-    if isinstance(regime, SphereRegime):
-        whole = theory.covariance.isotropic(regime.n_features)
-        return Population(bulk=whole, spikes=(), whole=whole)
-    if isinstance(regime, DatasetRegime):
-        raise Unsupported(
-            "/regime/kind",
-            "a data set is rows, not a population: GET /v1/datasets/{id} estimates an eigenspectrum, to be sent as"
-            " regime.kind = 'eigenspectrum'",
-        )
-    if isinstance(regime, EigenspectrumRegime):
-        modes = _mode_table(regime)
-        whole = Spectrum(eigenvalues=modes.eigenvalues, multiplicities=modes.multiplicities)
-        _bound_eigenvalues(whole, "/regime/eigenvalues")
-        return Population(bulk=whole, spikes=(), whole=whole)
-    covariance = regime.covariance
-    parameters = {name: value for name, value in covariance.__dict__.items() if name != "kind"}
-    if covariance.kind in ("power_law", "ar1"):
-        if regime.n_features > MAX_EIGENVALUES:
-            raise Refused(
-                "/regime/n_features",
-                f"the spectrum of a {covariance.kind} covariance is worked out for {MAX_EIGENVALUES} features at most, got"
-                f" {regime.n_features:g}; describe it by a few eigenvalues with covariance.kind = 'discrete'",
-            )
-        parameters["every_mode"] = True
-    row = COVARIANCES[covariance.kind]
-    try:
-        whole = row.evaluate(regime.n_features, **parameters)
-    except InadmissibleProblem as problem:
-        place = "/regime" if problem.argument == "n_features" else "/regime/covariance"
-        raise Refused(f"{place}/{problem.argument}" if problem.argument else place, str(problem)) from None
-    _bound_eigenvalues(whole, "/regime/covariance")
-    if covariance.kind == "spiked" and covariance.bulk_variance > 0.0:
-        bulk = theory.covariance.isotropic(regime.n_features, variance=covariance.bulk_variance)
-        return Population(bulk=bulk, spikes=tuple(covariance.spikes), whole=whole, sources=row.sources)
-    return Population(bulk=whole, spikes=(), whole=whole, sources=row.sources)
-
-
-def _bound_eigenvalues(spectrum: Spectrum, place: str) -> None:
-    distinct = np.unique(spectrum.eigenvalues).size
-    if distinct > MAX_EIGENVALUES:
-        raise Refused(
-            place, f"a spectrum may have {MAX_EIGENVALUES} distinct eigenvalues, got {distinct}; round or group them"
-        )
-
-
-def _mode_table(regime: EigenspectrumRegime) -> Modes:
-    count = len(regime.eigenvalues)
-    multiplicities = regime.multiplicities
-    if multiplicities is not None and len(multiplicities) != count:
-        raise Refused(
-            "/regime/multiplicities", f"needs one entry per eigenvalue: {count} of them, got {len(multiplicities)}"
-        )
-    return Modes(
-        eigenvalues=np.array(regime.eigenvalues),
-        multiplicities=np.ones(count) if multiplicities is None else np.array(multiplicities),
-        energies=np.zeros(count),
-        tail_trace=regime.tail_trace,
-    )
 
 
 def _linear_gram(regime: Any) -> Prepared:

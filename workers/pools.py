@@ -17,51 +17,29 @@ from math import inf
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import structlog
 
 import theory
-from api_schemas.features import KernelFeatures, LinearFeatures
-from simulation.infinite_width import SERIES_OF
-from simulation.kernels import Kernel
-from theory.covariance import InadmissibleProblem
-from theory.pools import Pool, pool_of_kernel, pool_of_rows, predict_pool
-from workers import data_store
+from api_schemas.features import KernelFeatures
+from theory.pools import Pool, predict_pool
+from workers import data_store, estimation
+from workers.estimation import Infinite
 from workers.features import PoolFeatures
-from workers.finite_features import features_of
-from workers.refusals import Refused, TooLarge
+from workers.refusals import TooLarge
 from workers.stored_rows import described, refused_if_gone, rows_of, when_gone
 
 log = structlog.get_logger("foretell.worker")
 
-Array = npt.NDArray[np.float64]
-Infinite = LinearFeatures | KernelFeatures
-
 MEMORY = 512 * 2**20
 """Bytes that the kernel matrix of an estimate may take with what its decomposition needs; a setting of the service."""
-COPIES = 1.5
-"""What a decomposition takes, in units of the matrix."""
 MOST_KEPT = 32
 """Estimates in the memory of a process."""
-BLOCK = 256
-"""Rows of a kernel that are evaluated together."""
-SUBSAMPLE_SEED = 0
-SECONDS_PER_ROW, SECONDS_PER_SQUARE, SECONDS_PER_CUBE, SECONDS_PER_PRODUCT = 1.7e-4, 7.5e-7, 2.2e-10, 7e-10
-"""Of an estimate on one core: tables of leverages, a hundred ridges, a decomposition, and what is projected on it."""
-SECONDS_PER_CLASS = 0.12
-"""Of rates of misclassification by Gaussian numbers, which more than two classes take."""
-SECONDS_PER_ENTRY, SECONDS_PER_DUAL, SECONDS_PER_SERIES = 2e-8, 6e-8, 6e-7
-"""Of the evaluation of a kernel; of a network's, per layer, where averages are closed forms and where they are series."""
-SCALES = (1e-100, 1e100)
-"""Eigenvalues within this range have products that stay within double precision."""
 MOST_SECONDS = 600
 """That a job may take."""
 NOTHING = 1e-6
 """Of the codes' variance: less than this is not explained."""
 RANK_TOLERANCE = 1e-12
 """Of the largest eigenvalue: smaller ones are rounding."""
-
-
 ERRORS = ("test_error", "low", "high", "train_error", "test_loss", "train_loss", "variance")
 
 
@@ -277,73 +255,13 @@ def seconds_to_estimate(dataset_id: str, features: Infinite) -> float:
         DatasetNotReady: it is being read in.
     """
     found = described(dataset_id)
-    used = min(found.n_rows, _most_rows(features, found.n_features))
-    seconds = SECONDS_PER_ROW * used + (SECONDS_PER_CLASS * found.n_targets if found.n_targets > 1 else 0.0)
-    if isinstance(features, LinearFeatures) and found.n_features < used:
-        side = found.n_features
-        return seconds + SECONDS_PER_PRODUCT * used * side**2 + SECONDS_PER_CUBE * side**3
-    layers = [] if isinstance(features, LinearFeatures) else getattr(features.kernel, "layers", [])
-    kinds = [getattr(layer.activation, "kind", layer.activation) for layer in layers]
-    entry = sum(SECONDS_PER_SERIES if kind in SERIES_OF else SECONDS_PER_DUAL for kind in kinds) or SECONDS_PER_ENTRY
-    return seconds + (SECONDS_PER_SQUARE + entry) * used**2 + SECONDS_PER_CUBE * used**3
-
-
-def _most_rows(features: Infinite, n_features: int) -> int:
-    """Return how many rows the memory allows."""
-    side = int((_memory / (8.0 * COPIES)) ** 0.5)
-    # Of linear features the smaller of the two Gram matrices is decomposed.
-    return max(int(_memory / (8.0 * COPIES * n_features)), side) if _is_narrow(features, n_features, side) else side
-
-
-def _is_narrow(features: Infinite, n_features: int, side: int) -> bool:
-    return isinstance(features, LinearFeatures) and n_features <= side
+    return estimation.expected_seconds(
+        features, n_rows=found.n_rows, n_features=found.n_features, n_targets=found.n_targets, memory=_memory
+    )
 
 
 def _estimated(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool:
-    rows, targets, labels = rows_of(dataset_id)
-    most = _most_rows(features, rows.shape[1])
-    if rows.shape[0] > most:
-        chosen = np.sort(np.random.default_rng(SUBSAMPLE_SEED).permutation(rows.shape[0])[:most])
-        rows, targets = rows[chosen], targets[chosen]
-        labels = None if labels is None else labels[chosen]
-    options: dict[str, Any] = {"fit_intercept": fit_intercept, "labels": labels}
-    try:
-        with np.errstate(all="ignore"):
-            if isinstance(features, LinearFeatures):
-                found = pool_of_rows(np.asarray(rows), np.asarray(targets), **options)
-            else:
-                kernel = kernel_matrix(features_of(features), np.asarray(rows))
-                found = pool_of_kernel(kernel, np.asarray(targets), overwrite=True, **options)
-            smallest, largest = SCALES
-            if not smallest <= found.eigenvalues[0] * found.n_rows <= largest:
-                raise ArithmeticError("their kernel's eigenvalues leave double precision")  # noqa: TRY301 - one way out
-            _ = found.curves  # which finds numbers that are not finite
-    except (ValueError, ArithmeticError, InadmissibleProblem) as error:
-        # A kernel that overflows on these rows, or is the same for all of them.
-        raise Refused("/model/features", f"have no estimate on these rows: {error}; choose another scale") from None
-    return found
-
-
-def kernel_matrix(kernel: Kernel, rows: Array) -> Array:
-    """Evaluate a kernel at every pair of rows, block by block: beside the matrix itself little memory is needed.
-
-    Args:
-        kernel: of :mod:`simulation.kernels` or :mod:`simulation.infinite_width`.
-        rows: shape ``(N, d)``.
-
-    Returns:
-        Shape ``(N, N)``, symmetric.
-    """
-    n_rows = rows.shape[0]
-    matrix = np.empty((n_rows, n_rows))
-    for start in range(0, n_rows, BLOCK):
-        piece = slice(start, min(start + BLOCK, n_rows))
-        if start:
-            before = kernel.matrix(rows[piece], rows[:start])
-            matrix[piece, :start], matrix[:start, piece] = before, before.T
-        # Of equal rows exactly: the root of a distance would make much of its rounding.
-        matrix[piece, piece] = kernel.matrix(rows[piece])
-    return matrix
+    return estimation.estimate(features, *rows_of(dataset_id), fit_intercept=fit_intercept, memory=_memory)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from api_schemas.sweep import SweepRequest
 from api_schemas.validation import Validation, ValidationRequest
 from tests.datasets import BINARY, DIABETES, DIGITS, MISSING, diabetes, digits, keep
 from tests.datasets import codes as coded
-from workers import optima, requirements, spectra, sweeps, validations
+from workers import estimation, optima, requirements, spectra, sweeps, validations
 from workers import pools as estimates
 from workers.batches import predict_all
 from workers.data_store import DataStore, open_store
@@ -142,7 +142,7 @@ def test_beyond_the_rows_the_answer_warns_and_the_interval_widens() -> None:
 
 def test_fewer_rows_than_there_are_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "subsampled_pool" not in codes(RBF, DIGITS)
-    monkeypatch.setattr(estimates, "_memory", int(estimates.COPIES * 8 * 300**2))
+    monkeypatch.setattr(estimates, "_memory", int(estimation.COPIES * 8 * 300**2))
     found = answer(RBF, DIGITS, 400)
     assert found.pool is not None
     assert (found.pool.n_used, found.pool.extrapolated) == (300, True)

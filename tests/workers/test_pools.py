@@ -13,10 +13,11 @@ import simulation
 from api_schemas.features import KernelFeatures, LinearFeatures
 from tests.datasets import DIABETES, DIGITS, MISSING, codes, diabetes, digits, keep
 from theory.activations import activation
-from workers import pools
+from workers import estimation, pools
 from workers.data_store import DataStore, open_store, store
+from workers.estimation import kernel_matrix
 from workers.features import PoolFeatures
-from workers.pools import EstimateTakesLong, estimates_within, kernel_matrix, pool_name, pool_of, source_of
+from workers.pools import EstimateTakesLong, estimates_within, pool_name, pool_of, source_of
 from workers.refusals import DatasetNotReady, TooLarge, UnknownDataset
 from workers.stored_rows import described, rows_of
 
@@ -185,7 +186,7 @@ def test_time_is_shared_by_all_estimates_inside(own: DataStore) -> None:
 
 def test_kernels_beyond_the_memory_use_some_of_the_rows(own: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pool_of(DIGITS, RBF, fit_intercept=False).n_rows == 200
-    monkeypatch.setattr(pools, "_memory", int(pools.COPIES * 8 * 120**2))
+    monkeypatch.setattr(pools, "_memory", int(estimation.COPIES * 8 * 120**2))
     assert pool_of(DIGITS, RBF, fit_intercept=False).n_rows == 120
     # Of linear features the matrix of the 64 columns is decomposed.
     assert pool_of(DIGITS, LINEAR, fit_intercept=False).n_rows == 200
