@@ -204,7 +204,7 @@ def test_kernels_beyond_the_memory_use_some_of_the_rows(own: DataStore, monkeypa
     ids=lambda kernel: type(kernel).__name__,
 )
 def test_a_matrix_by_blocks_is_the_matrix(kernel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "BLOCK", 37)
+    monkeypatch.setattr(estimation, "BLOCK", 37)
     rows = digits(120)[0]
     found = kernel_matrix(kernel, rows)
     np.testing.assert_allclose(found, kernel.matrix(rows), rtol=1e-12, atol=1e-14)
