@@ -56,7 +56,7 @@ def test_it_knows_sizes_the_penalty_and_the_width_alone() -> None:
 
 @pytest.mark.parametrize("kind", FEATURES)
 def test_a_penalty_of_0_is_a_limit_without_a_derivative_by_it(kind: str) -> None:
-    asked = body(FEATURES[kind], DIGITS, 300.0, 0.0)
+    asked = body(FEATURES[kind], DIABETES, 300.0, 0.0)
     if kind == "random_features":
         asked["model"]["features"] = {"kind": kind, "layers": [{"activation": "relu", "width": 3000.0}]}
     if kind == "random_projection":

@@ -144,7 +144,7 @@ def _excess_rows(pool: Pool, place: Array, n_free: Array, ridge: Array, width: A
 
 def smallest_penalty(pool: Pool, width: Array) -> Array:
     """Return the penalty at which the limit of smaller ones is read."""
-    return np.where(np.isfinite(width), LOWEST_OF_FEATURES, LOWEST) * pool.eigenvalues[0]
+    return np.asarray(np.where(np.isfinite(width), LOWEST_OF_FEATURES, LOWEST) * pool.eigenvalues[0])
 
 
 def solve(pool: Pool, n: Array, penalty: Array, width: Array) -> tuple[Array, State, Array]:
