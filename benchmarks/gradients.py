@@ -1,9 +1,13 @@
 """Gradients beside the predictions they belong to: a row for each family of features and learners."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from api_schemas.prediction import PredictionRequest
 from benchmarks.report import Report, median_seconds
+from tests.datasets import DIABETES, DIGITS, keep_all
+from workers.data_store import open_store
 from workers.predictions import predict
 
 GOAL = 3.0
@@ -66,12 +70,25 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "linear, ridge on classes": (LINEAR, RIDGE, MIXTURE),
     "linear, logistic": (LINEAR, {"kind": "logistic", "penalty": 0.01}, MIXTURE),
     "linear, hinge": (LINEAR, {"kind": "hinge", "penalty": 0.01}, MIXTURE),
+    "linear, ridge on a data set": (LINEAR, RIDGE, {"kind": "dataset", "dataset_id": DIABETES, "n_samples": 150}),
+    "a layer, ridge on a data set of classes": (
+        {"kind": "random_features", "layers": [RELU]},
+        RIDGE,
+        {"kind": "dataset", "dataset_id": DIGITS, "n_samples": 150},
+    ),
     "linear, lda": (LINEAR, {"kind": "lda", "penalty": 0.01}, MIXTURE),
 }
 
 
 def run(report: Report, *, quick: bool = False) -> None:
     """Measure every family."""
+    with TemporaryDirectory() as folder:
+        keep_all(Path(folder))
+        open_store(Path(folder))
+        _measure(report, quick=quick)
+
+
+def _measure(report: Report, *, quick: bool) -> None:
     for name, (features, learner, regime) in CASES.items():
         body = {"model": {"features": features, "learner": learner}, "regime": regime}
         plain = PredictionRequest.model_validate(body)

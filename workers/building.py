@@ -87,14 +87,14 @@ def _without_equivalent(request: PredictionRequest, regime: TeacherNetworkRegime
     """What is solved is not known yet: features are trained with their learner, or estimated when they are needed."""
     if isinstance(regime, TeacherNetworkRegime):
         return Built(spectrum=spectrum_of(regime))
-    if request.include:
+    model, kind = request.model, request.model.learner.kind
+    if request.include and kind != "ridge":
         # Said before an estimate is made for it.
         raise Unsupported(
             "/include",
-            "'gradient' is not available for regime.kind = 'dataset': what is estimated from rows is interpolated, and has no"
-            " exact derivatives; leave it out, or sweep over the number",
+            f"'gradient' is not available for learner.kind = '{kind}' and regime.kind = 'dataset': averages over clusters of"
+            " the rows have no exact derivatives; leave it out, or sweep over the number",
         )
-    model, kind = request.model, request.model.learner.kind
     source = source_of(regime.dataset_id, form(model.features), fit_intercept=model.fit_intercept)
     return Built(pool=source, clusters=clusters_in(source, learner=kind) if kind in CLUSTER_LEARNERS else None)
 

@@ -17,6 +17,12 @@ WHOLE_FEATURES = ("power_law", "ar1", "explicit")
 """Covariances with one eigenvalue for each feature."""
 
 
+KNOWN_ON_ROWS = frozenset(
+    {"regime.n_samples", "model.learner.penalty", "model.features.width", "model.features.layers.0.width"}
+)
+"""Of which an estimate on rows is a function; it is one for each kernel, and knows no other."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Directions:
     """A request whose continuous numbers carry derivatives.
@@ -52,6 +58,10 @@ def directions_of(request: PredictionRequest, *, n_unknowns: int) -> Directions:
 def _fixed(request: PredictionRequest) -> set[str]:
     """Paths of numbers that the theory takes for whole, or for one value only."""
     regime: Any = request.regime
+    if regime.kind == "dataset":
+        leaves: list[tuple[str, int]] = []
+        _plan("model", request.model, set(), leaves)
+        return {path for path, _ in leaves} - KNOWN_ON_ROWS
     found = set()
     if regime.kind == "sphere" or getattr(getattr(regime, "covariance", None), "kind", "") in WHOLE_FEATURES:
         found.add("regime.n_features")

@@ -9,7 +9,7 @@ import numpy as np
 from api_schemas.prediction import PredictionRequest
 from theory.classification.gradient import MixtureRates
 from theory.classification.losses import HardMargin, Hinge, Logistic, Loss
-from theory.derivatives import classification, learners
+from theory.derivatives import classification, learners, pools
 from theory.derivatives.dual import Dual, value_of
 from theory.derivatives.equivalents import ModalEquivalent, Solved
 from theory.derivatives.gradient_methods import FAR, Filter, at_rest, descent_filter, flow_filter, moments
@@ -99,6 +99,24 @@ def _ridge(request: PredictionRequest, built: Built, answer: Answer, directions:
         n_unpenalised=plain.n_unpenalised,
         n_samples=directions.regime.n_samples,
         penalty=directions.model.learner.penalty,
+    )
+
+
+def _ridge_on_rows(request: PredictionRequest, built: Built, _: Answer, directions: Directions) -> Dual:
+    assert built.pool is not None
+    features: Any = directions.model.features
+    kind = request.model.features.kind
+    width: Any = np.inf
+    if kind == "random_projection":
+        width = features.width
+    elif kind == "random_features":
+        width = features.layers[0].width
+    return pools.ridge(
+        built.pool.pool,
+        n_samples=directions.regime.n_samples,
+        penalty=directions.model.learner.penalty,
+        width=width,
+        space=directions.space,
     )
 
 
@@ -360,5 +378,6 @@ LEARNERS: dict[tuple[str, str], Differentiate] = {
     **{("sgd", regime): _sgd for regime in ("regression", "eigenspectrum")},
     ("sgd", "teacher_network"): trained,
     ("lda", "mixture"): _discriminant,
+    ("ridge", "dataset"): _ridge_on_rows,
 }
 """How errors of a learner are differentiated, by the kind of labels."""

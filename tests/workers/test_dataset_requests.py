@@ -273,7 +273,6 @@ class TestRefusals:
                 "/model/features/layers",
             ),
             (body({"kind": "random_fourier", "frequencies": 9}), Unsupported, "/model/features/kind"),
-            ({**body(), "include": ["gradient"]}, Unsupported, "/include"),
         ],
     )
     def test_predictions(self, asked: Any, kind: Any, pointer: str) -> None:

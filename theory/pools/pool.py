@@ -172,9 +172,17 @@ class Curves:
         """Return kappa, df1, df2, loo, gcv, loo_deviation, effective_rows: (7, batch), at ``log l`` within the table."""
         return np.asarray(np.exp(self._positive(at)))
 
+    def positive_slopes(self, at: Array) -> Array:
+        """Return the derivatives of the logarithms of :meth:`positive` by ``log l``."""
+        return np.asarray(self._positive(at, 1))
+
     def signed(self, at: Array) -> Array:
         """Return estimation and cross: (2, batch)."""
         return np.asarray(self._signed(at))
+
+    def signed_slopes(self, at: Array) -> Array:
+        """Return the derivatives of :meth:`signed` by ``log l``."""
+        return np.asarray(self._signed(at, 1))
 
     def classical(self, at: Array) -> Array:
         """Return the classical kappa and df2: (2, batch)."""
@@ -191,6 +199,18 @@ class Curves:
         falling = -2.0 * np.maximum(load - inside, 0.0)
         return np.stack([np.exp(spline.ev(at, inside) + falling) for spline in self._moments])
 
+    def load_slopes(self, at: Array, load: Array) -> Array:
+        """Return slopes of the logarithms of :meth:`used` and :meth:`moments` by ``log l`` and ``log rho``: (2, 6, batch)."""
+        inside = np.clip(load, self.loads[0], self.loads[-1])
+        splines = [self._used, *self._moments]
+        by_ridge = np.stack([spline.ev(at, inside, dx=1) for spline in splines])
+        by_load = np.stack([spline.ev(at, inside, dy=1) for spline in splines])
+        # Beyond its ends the table is left along powers of rho.
+        by_load = np.where(load == inside, by_load, 0.0)
+        by_load[0] += load < inside
+        by_load[1:] -= 2.0 * (load > inside)
+        return np.stack([by_ridge, by_load])
+
     def rates(self, at: Array, spread: Array) -> Array:
         """Return misclassification rates at ``log l`` after an extra variance of ``spread`` times loo, which may be negative.
 
@@ -200,6 +220,16 @@ class Curves:
         at = np.clip(at, *self._rate_range)
         rate = np.clip(self._rates.ev(at, np.clip(np.log1p(np.maximum(spread, 0.0)), 0.0, self.spreads[-1])), 0.0, 1.0)
         return np.asarray(np.where(spread < 0.0, rate * (1.0 + np.maximum(spread, -0.99)) ** self.power(at), rate))
+
+    def table_of_rates(self, at: Array, spread: Array) -> Array:
+        """Return the rate and its derivatives by ``log l`` and by ``log(1 + spread)``, within the table: (3, batch)."""
+        assert self._rates is not None
+        return np.stack([self._rates.ev(at, spread, dx=dx, dy=dy) for dx, dy in ((0, 0), (1, 0), (0, 1))])
+
+    @property
+    def rate_range(self) -> tuple[float, float]:
+        """Where ``log l`` of the table of rates begins and ends."""
+        return float(self._rate_range[0]), float(self._rate_range[1])
 
     def power(self, at: Array) -> Array:
         """Return d log rate / d log of the square error at no extra variance, between 0 and 1."""

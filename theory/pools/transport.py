@@ -70,8 +70,12 @@ class PoolPrediction:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where on the table a problem lies, all (batch,): at ``log l``, its level ``scale`` times that of the table's end."""
+    """Where on the table a problem lies, all (batch,): at ``log l``, its level ``scale`` times that of the table's end.
 
+    ``place`` is ``log l`` too, and log kappa counted from the table's ends beyond.
+    """
+
+    place: Array
     at: Array
     effective_ridge: Array
     df1: Array
@@ -121,6 +125,7 @@ def _state(pool: Pool, place: Array) -> State:
     below, above = np.minimum(beyond, 0.0), np.maximum(beyond, 0.0)
     fall_of_df1, rise_of_level = pool.curves.ends
     return State(
+        place=place,
         at=at,
         effective_ridge=kappa * np.exp(beyond),
         df1=df1 * np.exp(-fall_of_df1 * below - above),
@@ -137,7 +142,12 @@ def _excess_rows(pool: Pool, place: Array, n_free: Array, ridge: Array, width: A
     return n_free * pool.curves.used(state.at, load) - state.df1, load, state
 
 
-def _solve(pool: Pool, n: Array, penalty: Array, width: Array) -> tuple[Array, State, Array]:
+def smallest_penalty(pool: Pool, width: Array) -> Array:
+    """Return the penalty at which the limit of smaller ones is read."""
+    return np.asarray(np.where(np.isfinite(width), LOWEST_OF_FEATURES, LOWEST) * pool.eigenvalues[0])
+
+
+def solve(pool: Pool, n: Array, penalty: Array, width: Array) -> tuple[Array, State, Array]:
     """Solve ``df1 = n' mean(rho s / (1 + rho s))`` with ``rho = kappa df1 (1 - df1/k) / (n penalty)`` for kappa.
 
     Returns:
@@ -145,8 +155,7 @@ def _solve(pool: Pool, n: Array, penalty: Array, width: Array) -> tuple[Array, S
     """
     curves = pool.curves
     n_free = n - pool.n_unpenalised
-    lowest = np.where(np.isfinite(width), LOWEST_OF_FEATURES, LOWEST) * pool.eigenvalues[0]
-    ridge = n * np.maximum(penalty, lowest)
+    ridge = n * np.maximum(penalty, smallest_penalty(pool, width))
     first, last = curves.logarithms[0] - FAR, curves.logarithms[-1] + FAR
     place = _first(lambda at, *rest: _excess_rows(pool, at, *rest)[0] > 0.0, first, last, BITS, n_free, ridge, width)
     excess, load, state = _excess_rows(pool, place, n_free, ridge, width)
@@ -180,7 +189,7 @@ def _first(holds: Callable[..., Any], low: float, high: float, bits: int, *probl
 
 def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Array]:
     curves, n_pool, constant = pool.curves, pool.n_rows, pool.n_unpenalised
-    load, state, residual = _solve(pool, n, penalty, width)
+    load, state, residual = solve(pool, n, penalty, width)
     df1, df2 = state.df1, state.df2
     _, _, _, loo, gcv, deviation, effective_rows = curves.positive(state.at)
     estimation, cross = curves.signed(state.at)
