@@ -14,6 +14,8 @@ from theory.pools.rows import LOADS, RowTable
 Array = NDArray[np.float64]
 LOWEST, HIGHEST, PER_DECADE = 1e-11, 1e3, 8
 """Ridges, in units of the largest eigenvalue: rounding is all that is left below, powers of the ridge above."""
+FEWEST_SHARING, LEAST_SHARING = 30.0, 0.25
+"""Rows that share in all leverages where the table begins, or their share of the most that do anywhere."""
 FEWEST_ROWS = 4
 MOST_ESTIMATION = 0.999
 
@@ -137,6 +139,16 @@ def pool_of_rows(
     )
 
 
+def _first_with_shared_leverage(leverages: Array) -> int:
+    """Return the first ridge from which on the leverages, (L, N), are those of more than a few rows.
+
+    At the low end of fewer directions than rows, a row that is alone in one of them takes all leverage: what a pool would say
+    there it would say of that row.
+    """
+    sharing = leverages.sum(axis=1) ** 2 / np.square(leverages).sum(axis=1)
+    return int(np.argmax(sharing >= min(FEWEST_SHARING, LEAST_SHARING * sharing.max())))
+
+
 def _check(name: str, values: Array, targets: Array, labels: NDArray[np.integer[Any]] | None) -> int:
     if values.ndim != 2:
         raise ValueError(f"{name} must have two axes, got {values.ndim}")
@@ -205,6 +217,8 @@ def _pool(
         slope -= (ridges * constant / (constant + ridges) ** 2 / n_rows)[:, None]
     # 1 - h of a row: rounding must not make it negative, nor the leverage of a row that is alone in a direction infinite.
     np.clip(free, 1e-12, kept * (1.0 - 1e-12), out=free)
+    first = _first_with_shared_leverage(kept / free - 1.0)
+    ridges, factors, free, slope = ridges[first:], factors[first:], free[first:], slope[first:]
 
     left = ridges[:, None] / (eigenvalues + ridges[:, None])
     n_free = n_rows - n_unpenalised

@@ -140,6 +140,8 @@ class Pool:
         return Curves(self)
 
 
+RANK_TOLERANCE = 1e-12
+"""Of the largest eigenvalue: smaller ones are rounding."""
 END, FEWEST = 4.0, 4
 """Powers of kappa below the table are read off its lowest part: this factor of kappa, but no fewer ridges."""
 
@@ -243,7 +245,13 @@ class Curves:
 
 
 def _ends(pool: Pool) -> tuple[float, float]:
-    """Return the powers of kappa by which df1 falls and the level rises at the low end of the table."""
+    """Return the powers of kappa by which df1 falls and the level rises at the low end of the table.
+
+    Of fewer directions than rows all have been seen at that end, and what is left of the target no more rows would take away.
+    """
+    rank = np.count_nonzero(pool.eigenvalues > RANK_TOLERANCE * pool.eigenvalues[0])
+    if rank < pool.n_rows - pool.n_unpenalised:
+        return 0.0, 0.0
     kappa = np.log(pool.effective_ridge)
     near = kappa <= kappa[0] + np.log(END)
     near[:FEWEST] = True

@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks.data import NORMAL, measure
 from benchmarks.real_rows import SETS
+from tests.datasets import codes, digits
+from theory.pools import pool_of_rows, predict_pool
 
 
 def _some(name, n_rows):
@@ -39,3 +41,26 @@ def test_predicted_is_what_training_finds(name, n_rows, widths):
             binomial = np.sqrt(2.0 * seen[-1] / data.rows.shape[0])
             assert (np.abs(rate - seen)[-1] <= 4.0 * binomial).all(), model
             assert (rate[0] > rate[-1]).all(), model
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_rows_alone_in_a_direction_do_not_decide(fit_intercept):
+    # Some pixels are dark in all digits but one, whose leverage is 1 where there is no penalty.
+    rows, labels = digits()
+    targets = codes(labels)
+    predicted = predict_pool(
+        pool_of_rows(rows, targets, fit_intercept=fit_intercept), 300.0, np.array([0.0, 1e-12, 1e-8])
+    )
+    np.testing.assert_allclose(predicted.test_error, predicted.test_error[0], rtol=1e-3)
+    assert (predicted.df1 <= np.linalg.matrix_rank(rows) + 1).all()
+    rng = np.random.default_rng(3)
+    errors = []
+    for _ in range(40):
+        order = rng.permutation(len(rows))
+        seen, held_out = order[:300], order[300:]
+        means = (rows[seen].mean(0), targets[seen].mean(0)) if fit_intercept else (0.0, 0.0)
+        weights = np.linalg.lstsq(rows[seen] - means[0], targets[seen] - means[1], rcond=1e-9)[0]
+        left = targets[held_out] - means[1] - (rows[held_out] - means[0]) @ weights
+        errors.append(np.square(left).sum(1).mean())
+    luck = 3.0 * np.std(errors, ddof=1) / np.sqrt(len(errors))
+    assert predicted.low[0] - luck <= np.mean(errors) <= predicted.high[0] + luck
