@@ -48,7 +48,7 @@ worker: install ## start a worker beside the service (ARGS for options)
 	$(BIN)/foretell worker $(ARGS)
 
 test: develop ## run the tests, with a Valkey of their own (ARGS="-k name" to choose)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow" $(ARGS)
 
 test-slow: develop ## run the tests that take longer
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -191,7 +191,14 @@ COMMITTEES = {
 }
 
 
-@pytest.mark.parametrize("name", COMMITTEES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("two of two", marks=pytest.mark.slow),
+        pytest.param("three of two, noise, two levels", marks=pytest.mark.slow),
+        "two of one, read-out trained",
+    ],
+)
 def test_committee_machines(name: str) -> None:
     (count, taught), covariance, fields, noise = COMMITTEES[name]
     n, variance = [0, D, 5 * D, 25 * D], 0.25
