@@ -135,7 +135,10 @@ def _outside_quotes(line: str, separator: str) -> int:
 
 
 def _cells(line: str, separator: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
+    except csv.Error as error:
+        raise BadFile("/file", f"has a first line that cannot be read as CSV: {error}") from None
 
 
 def _is_number(text: str) -> bool:

@@ -17,7 +17,7 @@ from workers import data_store
 from workers.data_store import DataStore
 from workers.pools import pool_of
 from workers.reading import read
-from workers.refusals import Refused, TooLarge, UnknownDataset
+from workers.refusals import Refused, UnknownDataset
 
 NO_ESTIMATE = "no_estimate"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -96,7 +96,9 @@ def described(store: DataStore, dataset: Dataset, progress: Callable[[float], ob
             pool = pool_of(dataset_id, LinearFeatures(), fit_intercept=True)
             progress(HALF_ESTIMATED)
             pool_of(dataset_id, LinearFeatures(), fit_intercept=False)
-        except TooLarge as refusal:  # the rows may still be of use, with less memory for estimates
+        except UnknownDataset:
+            raise
+        except Refused as refusal:  # the rows may still be of use, with less memory for estimates or other features
             others = [warning for warning in dataset.warnings if warning.code != NO_ESTIMATE]
             found = {"warnings": [*others, PredictionWarning(code=NO_ESTIMATE, detail=refusal.detail)]}
         else:

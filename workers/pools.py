@@ -228,15 +228,20 @@ def pool_of(dataset_id: str, features: Infinite, *, fit_intercept: bool) -> Pool
                     if found is None:
                         found = _estimated(dataset_id, features, fit_intercept=fit_intercept)
                         _keep_in_store(key, found)
+            # Before those who wait for it go on.
+            _keep(key, found)
     finally:
         with _guard:
             _locks.pop(key, None)
+    return found
+
+
+def _keep(key: tuple[str, str], pool: Pool) -> None:
     with _guard:
-        _kept[key] = found
+        _kept[key] = pool
         _kept.move_to_end(key)
         while len(_kept) > MOST_KEPT:
             _kept.popitem(last=False)
-    return found
 
 
 def pool_name(features: Infinite, *, fit_intercept: bool) -> str:

@@ -217,7 +217,8 @@ def _compared(
         if answer.interval is None:
             allowance = abs(value) / n_samples + (abs(value - moved) if moved is not None else abs(value))
         else:
-            allowance = abs(value) * _uncertainty(answer)
+            below = moments.count > 0 and moments.mean < value
+            allowance = abs(value) * _uncertainty(answer, below=below)
         rounding = max((change or 0.0 for chunk in chunks for change in chunk.get(name + CHANGE, ())), default=0.0)
         allowance += rounding + (ROUNDING * scale if name != "estimator_norm_squared" else 0.0)
         gap, error = moments.mean - value, moments.standard_error
@@ -239,15 +240,17 @@ def _compared(
         )
 
 
-def _uncertainty(answer: Prediction) -> float:
-    """Return half the width of the interval about an error that is estimated, relative to the error.
+def _uncertainty(answer: Prediction, *, below: bool) -> float:
+    """Return how far the interval about an error that is estimated reaches to one side, relative to the error.
 
     Against splits of the rows that an estimate was made from, it is the estimate that is uncertain; what the limit of large
     sizes neglects is little beside that.
     """
     assert answer.interval is not None
     low, high = answer.interval
-    return 0.5 * (high - low) / answer.test_error if answer.test_error else 1.0
+    if not answer.test_error:
+        return 1.0
+    return (answer.test_error - low if below else high - answer.test_error) / answer.test_error
 
 
 def spread(count: int) -> float:

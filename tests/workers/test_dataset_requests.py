@@ -93,6 +93,18 @@ def test_what_is_trained_on_splits_agrees(case: int, fit_intercept: bool) -> Non
     assert named <= found.quantities.keys()
 
 
+@pytest.mark.parametrize(("end", "outwards"), [(0, 0.98), (1, 1.02)])
+def test_what_is_trained_agrees_within_the_interval_and_not_beyond(end: int, outwards: float) -> None:
+    asked = body(RBF, DIABETES, 40, 1e-5)  # whose interval is wide, and wider above than below
+    interval = predict(PredictionRequest.model_validate(asked)).interval
+    assert interval is not None
+    whole = ValidationRequest.model_validate({"request": asked, "replicates": 30})
+    measured = interval[end] * (1.0 + 1e-3 * np.linspace(-1.0, 1.0, 30))
+    for factor, agrees in ((1.0, True), (outwards, False)):
+        found = conclude(whole, [{"test_error": (factor * measured).tolist()}], backend="numpy", device="cpu")
+        assert found.quantities["test_error"].agrees is agrees
+
+
 @pytest.mark.parametrize("dataset_id", [DIABETES, DIGITS, BINARY])
 def test_the_answer_says_what_it_rests_on(dataset_id: str) -> None:
     found = answer(RBF, dataset_id)

@@ -219,6 +219,11 @@ DEFECTS: dict[str, tuple[tuple[bytes, dict[str, Any]], str, str]] = {
     "text": (regression(with_row("1,abc,2,3")), "/file", "column 'b' in row 5 has 'abc'"),
     "text in the target": (regression(with_row("1,2,3,high")), "/file", "column 'y' in row 5 has 'high'"),
     "a decimal comma": (regression(csv_of().replace(",", ";").replace(".", ",")), "/file", "column 'a' in row 1"),
+    "a very long name": (
+        regression(csv_of().replace("a", "a" * 140_000, 1)),
+        "/file",
+        "a first line that cannot be read as CSV: field larger than field limit",
+    ),
     "a ragged row": (regression(with_row("1,2,3")), "/file", "row 5 has 3 cells, and the first line has 4"),
     "a missing value": (regression(with_row("1,,2,3")), "/file", "column 'b' is empty in row 5"),
     "nan": (regression(with_row("1,nan,2,3")), "/file", "column 'b' is empty in row 5"),

@@ -18,7 +18,7 @@ kernel does not show."""
 
 
 def interval(
-    pool: Pool, risk: Array, other: Array, n: Array, luck: Array, further: Array | float = 0.0
+    pool: Pool, risk: Array, other: Array, n: Array, luck: Array, left: Array, further: Array | float = 0.0
 ) -> tuple[Array, Array]:
     """Return the ends of the 90 % interval, symmetric in the logarithm.
 
@@ -28,11 +28,13 @@ def interval(
         other: the same by generalised cross-validation.
         n: samples.
         luck: relative standard error of the pool's mean loss.
+        left: whether the pool's table was left for its powers; within it more rows are no step into the unknown.
         further: relative error of the method that is known elsewhere.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = np.abs(np.log(other / risk))
         beyond = np.log2(np.maximum(n / pool.n_rows, 1.0))
+        beyond = np.where(left, beyond, np.minimum(beyond, 1.0))
         method = GAP * np.where(np.isfinite(gap), gap, 1.0) + FLOOR + BEYOND * beyond + further
         error = NORMAL * np.minimum(np.sqrt(luck**2 + method**2), WIDEST)
         low, high = risk * np.exp(-error), risk * np.exp(error)

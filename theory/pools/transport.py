@@ -215,14 +215,15 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
         train = state.scale * kept * (plain + change * first + grown * none)
     phase = _phase(pool, n - constant, width)
     divergent = ~(free > SMALLEST_FREE) | ~np.isfinite(risk) | ((penalty == 0.0) & (phase == "threshold"))
-    extrapolated = (n > n_pool) | ((state.at <= curves.logarithms[0]) & (curves.ends[0] > FLAT))
+    left = (state.at <= curves.logarithms[0]) & (curves.ends[0] > FLAT)
+    extrapolated = (n > n_pool) | left
     spread = (risk / state.scale) / loo - 1.0
     risk = np.where(divergent, np.inf, risk)
     train = np.where(divergent, np.inf, np.maximum(train, 0.0))
     classical = _classical(pool, n, penalty, width, risk)
     luck = deviation / loo / np.sqrt(effective_rows)
     unequal = FEATURES * df1 / width
-    low, high = interval(pool, risk, classical, n, luck, unequal)
+    low, high = interval(pool, risk, classical, n, luck, left, unequal)
     absent = np.full_like(n, np.nan)
     rate, rate_low, rate_high = absent, absent, absent
     if pool.n_classes:
@@ -230,7 +231,9 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
         rate = curves.rates(state.at, spread) * state.scale ** curves.power(state.at)
         ratio = np.divide(classical, risk, out=np.ones_like(n), where=~divergent)
         luck = np.sqrt((1.0 - rate) / np.maximum(rate, 1.0 / n_pool) / effective_rows)
-        rate_low, rate_high = interval(pool, rate, rate * ratio, n, luck, unequal + CLASSES * np.abs(np.log1p(spread)))
+        rate_low, rate_high = interval(
+            pool, rate, rate * ratio, n, luck, left, unequal + CLASSES * np.abs(np.log1p(spread))
+        )
         # None wrong of N still leaves 3/N, at 95 %.
         rate_high = np.clip(rate_high, 3.0 / n_pool, 1.0)
         rate, rate_low, rate_high = (np.where(divergent, np.inf, value) for value in (rate, rate_low, rate_high))
