@@ -38,8 +38,6 @@ MOST_SECONDS = 600
 """That a job may take."""
 NOTHING = 1e-6
 """Of the codes' variance: less than this is not explained."""
-RANK_TOLERANCE = 1e-12
-"""Of the largest eigenvalue: smaller ones are rounding."""
 ERRORS = ("test_error", "low", "high", "train_error", "test_loss", "train_loss", "variance")
 
 
@@ -103,9 +101,7 @@ class PoolSource:
     @property
     def rank(self) -> float:
         """Directions beside the constant that can be fitted; infinite where the rows show no end of them."""
-        pool = self.pool
-        rank = np.count_nonzero(pool.eigenvalues > RANK_TOLERANCE * pool.eigenvalues[0])
-        return min(self.width, float(rank) if rank < pool.n_rows - pool.n_unpenalised else inf)
+        return min(self.width, self.pool.rank)
 
     def make_sure(self) -> None:
         """Have the estimate made.

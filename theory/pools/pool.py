@@ -135,6 +135,12 @@ class Pool:
         return float(scaled.sum()), float(scaled.sum() ** 2 / (scaled**2).sum())
 
     @cached_property
+    def rank(self) -> float:
+        """Directions beside the constant that can be fitted; infinite where the rows show no end of them."""
+        found = np.count_nonzero(self.eigenvalues > RANK_TOLERANCE * self.eigenvalues[0])
+        return float(found) if found < self.n_rows - self.n_unpenalised else np.inf
+
+    @cached_property
     def curves(self) -> "Curves":
         """Interpolants of the tables; not stored."""
         return Curves(self)
@@ -249,8 +255,7 @@ def _ends(pool: Pool) -> tuple[float, float]:
 
     Of fewer directions than rows all have been seen at that end, and what is left of the target no more rows would take away.
     """
-    rank = np.count_nonzero(pool.eigenvalues > RANK_TOLERANCE * pool.eigenvalues[0])
-    if rank < pool.n_rows - pool.n_unpenalised:
+    if pool.rank < np.inf:
         return 0.0, 0.0
     kappa = np.log(pool.effective_ridge)
     near = kappa <= kappa[0] + np.log(END)

@@ -18,7 +18,6 @@ FLAT = 1e-3
 """Where df1 rises by a smaller power of kappa than this, the pool shows all directions there are."""
 SMALLEST_FREE = 1e-6
 """Errors above a million times the level are called divergent."""
-RANK_TOLERANCE = 1e-12
 LOWEST, LOWEST_OF_FEATURES = 1e-25, 1e-13
 """A penalty of 0 is a limit, taken at this share of the largest eigenvalue; at the second where the number of random features
 is finite, since the root then nears the place where they run out, and must be told from it in double precision."""
@@ -287,9 +286,7 @@ def _classical(pool: Pool, n: Array, penalty: Array, width: Array, risk: Array) 
 
 def _phase(pool: Pool, n_free: Array, width: Array) -> Array:
     """Compare the rows with the directions that can be fitted: features, or a kernel's rank where it is below the pool's."""
-    rank = int((pool.eigenvalues > RANK_TOLERANCE * pool.eigenvalues.max()).sum())
-    full = pool.n_rows - pool.n_unpenalised
-    directions = np.minimum(np.inf if rank >= full else rank, width)
+    directions = np.minimum(pool.rank, width)
     return np.where(
         n_free > directions, "underparameterized", np.where(n_free < directions, "overparameterized", "threshold")
     )
