@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.derivatives.committee_averages import gradients_pulled, half_square_pulled
-from theory.derivatives.costates import carried_back
+from theory.derivatives.costates import Pull, carried_back
 from theory.derivatives.dual import Dual, Vector
 from theory.learners.committee import Motion
 from theory.learners.committee_averages import Gradients
@@ -56,32 +56,17 @@ def committee(motion: Motion, followed: Trajectory, numbers: Numbers, test_error
     """
     if numbers.eigenvalues.value.size > motion.problem.eigenvalues.size:
         motion, followed = _with_still(motion, followed, float(numbers.shares.value[-1]))
-    back = _Back(motion)
-    time, state = float(numbers.time.value), followed.states[-1]
-    on_state, at_end = back.end(state)
-    by_time = float(on_state @ motion.slope(state))
-    carried = np.concatenate([on_state, np.zeros(at_end.size)])
-    if time > 0.0:
-        assert followed.path is not None
-        carried = carried_back(
-            followed.path,
-            time,
-            on_state,
-            slope=motion.slope,
-            pull=back.pull,
-            jacobian=motion.jacobian,
-            size=max(test_error, motion.noise_variance),
-        )
-    on_start, on_numbers = carried[: state.size], carried[state.size :] + at_end
-    on_shares = on_numbers[back.places["shares"]].copy()
-    on_own, on_readout = motion.parts(on_start)
-    own = motion.problem.overlaps[: motion.problem.n_students]
-    on_shares += np.sum(on_own * own, axis=(1, 2))
-    weights = np.einsum("e,ekb->kb", motion.problem.shares, on_own)
-    on_eigenvalues, on_taught, on_teacher, (on_step, on_readout_step, on_noise) = (
-        on_numbers[back.places[name]] for name in ("eigenvalues", "taught", "teacher_readout", "steps")
+    equations = _Equations(motion)
+    size = max(test_error, motion.noise_variance)
+    carried = carried_back(followed, float(numbers.time.value), equations, size=size)
+    on_eigenvalues, on_shares, on_taught, on_teacher, (on_step, on_readout_step, on_noise) = np.split(
+        carried.by_parameters, equations.edges
     )
+    on_own, on_readout = motion.parts(carried.by_start)
+    own = motion.problem.overlaps[: motion.problem.n_students]
+    on_shares = on_shares + own.ravel() @ on_own.reshape(own.size, -1)
     on_taught = on_taught.reshape(numbers.taught.shape)
+    weights = on_own @ motion.problem.shares
     weights[:, : on_readout.size] = _symmetric(weights[:, : on_readout.size])
     tangent = numbers.eigenvalues.weighted(on_eigenvalues) + numbers.shares.weighted(on_shares)
     parts: list[tuple[Any, Any]] = [
@@ -92,7 +77,7 @@ def committee(motion: Motion, followed: Trajectory, numbers: Numbers, test_error
         (numbers.step_size, on_step),
         (numbers.readout_step_size, on_readout_step),
         (numbers.noise_variance, on_noise + 1.0),
-        (numbers.time, by_time),
+        (numbers.time, carried.by_time),
     ]
     for one, found in parts:
         by_entry = np.asarray(found)
@@ -105,13 +90,13 @@ def committee(motion: Motion, followed: Trajectory, numbers: Numbers, test_error
 def _with_still(motion: Motion, followed: Trajectory, share: float) -> tuple[Motion, Trajectory]:
     """Add the directions in which inputs do not vary: weights stay there as they were."""
     problem = motion.problem
-    edge = motion.start.size - problem.n_students
-    stay = share * problem.overlaps[: problem.n_students].ravel()
+    stay = share * problem.overlaps[: problem.n_students, :, None]
     problem = problem._replace(eigenvalues=np.append(problem.eigenvalues, 0.0), shares=np.append(problem.shares, share))
     path = followed.path
 
     def added(state: Array) -> Array:
-        return np.concatenate([state[:edge], stay, state[edge:]])
+        own, readout = motion.parts(state)
+        return np.concatenate([np.concatenate([own, stay], axis=2).ravel(), readout])
 
     return replace(motion, problem=problem), followed._replace(
         states=np.array([added(state) for state in followed.states]),
@@ -125,96 +110,113 @@ def _symmetric(table: Array) -> Array:
     return found
 
 
-class _Back:
-    """Derivatives pulled back from the slope of the state, and from the error, to the state and the equations' numbers."""
+class _Equations:
+    """The equations, with derivatives pulled back from the slope of the state, and from the error.
+
+    Of the numbers eigenvalues and shares come first, then the overlaps of teachers and their read-out, the two step sizes and
+    the noise.
+    """
 
     def __init__(self, motion: Motion) -> None:
+        self.slope, self.jacobian = motion.slope, motion.jacobian
         self.motion, problem = motion, motion.problem
         m, taught = problem.eigenvalues.size, problem.n_teachers
-        edges = np.cumsum([0, m, m, taught * taught, taught, 3])
-        names = ("eigenvalues", "shares", "taught", "teacher_readout", "steps")
-        self.places = {name: slice(*ends) for name, *ends in zip(names, edges[:-1], edges[1:], strict=True)}
-        self.count = problem.n_students
-        self.of_teacher = problem.overlaps[self.count :, self.count :]
+        self.edges = np.cumsum([m, m, taught * taught, taught])
+        self.of_teacher = problem.overlaps[problem.n_students :, problem.n_students :].ravel()
+        self.rates = problem.eigenvalues * problem.shares
 
-    def end(self, state: Array) -> tuple[Array, Array]:
+    def end(self, state: Array) -> Array:
         """Return the derivatives of the excess risk by the state and by the numbers."""
-        motion, problem = self.motion, self.motion.problem
-        own, readout = motion.parts(state)
-        covariance = motion.covariance(motion.fields(own))
+        problem, count = self.motion.problem, self.motion.problem.n_students
+        own, readout = self.motion.parts(state)
+        covariance = self.motion.covariance(self.motion.fields(own))
         signs = np.concatenate([readout, -problem.teacher_readout])
         on_covariance, on_signs = (2.0 * found for found in half_square_pulled(covariance, signs))
-        on_own, on_readout = np.zeros_like(own), np.zeros_like(readout)
-        on_numbers = np.zeros(self.places["steps"].stop)
-        self._through_fields(own, on_covariance, on_signs, on_own, on_readout, on_numbers)
-        return np.concatenate([on_own.ravel(), on_readout]), on_numbers
+        on_fields = self._on_fields(on_covariance)
+        on_taught = on_covariance[count:, count:].ravel()
+        per_share = self.of_teacher @ on_taught
+        return np.concatenate(
+            [
+                (on_fields[:, :, None] * problem.eigenvalues).ravel(),
+                on_signs[:count],
+                on_fields.ravel() @ own.reshape(on_fields.size, -1) + problem.shares * per_share,
+                problem.eigenvalues * per_share,
+                self.rates.sum() * on_taught,
+                -on_signs[count:],
+                np.zeros(3),
+            ]
+        )
 
-    def pull(self, state: Array, costate: Array) -> Array:
-        """Return what a costate pulls back from the slope: derivatives by the state, then by the numbers."""
-        motion, problem, count = self.motion, self.motion.problem, self.count
-        (own, readout), (on_slope, on_residuals) = motion.parts(state), motion.parts(costate)
+    def linearised(self, state: Array) -> Pull:
+        """Return what pulls costates back from the slope at a state: to the state, then to the numbers."""
+        motion, problem, count = self.motion, self.motion.problem, self.motion.problem.n_students
+        step_size, noise, eigenvalues = motion.step_size, motion.noise_variance, problem.eigenvalues
+        own, readout = motion.parts(state)
+        whole = motion.completed(own)
+        total, modes = whole.shape[1:]
         signs = np.concatenate([readout, -problem.teacher_readout])
-        covariance = motion.covariance(motion.fields(own))
-        found, pulled = gradients_pulled(covariance, signs, count)
-        on_numbers = np.zeros(self.places["steps"].stop)
+        found, averages_pulled = gradients_pulled(motion.covariance(motion.fields(own)), signs, count)
+        drift = -step_size * readout[:, None] * found.drift
+        # As seen from both of two students: step_size^2 v v' (I4 + noise J2).
+        noisy = step_size**2 * (found.kicks + noise * found.slopes)
+        base = step_size**2 * (readout[:, None] * readout)
+        kicks = (readout[:, None] * readout * noisy).ravel()
+        flat_own, flat_whole = own.reshape(-1, modes), whole.reshape(total, -1).T
+        driven_back = drift.T
 
-        # drift S, and its transpose where both are students.
-        drift = -motion.step_size * readout[:, None] * found.drift
-        below = np.concatenate([own[:, :, count:].swapaxes(1, 2), motion.taught], axis=2)
-        whole = np.concatenate([own, below], axis=1)
-        on_change = on_slope.copy()
-        on_change[:, :, :count] += on_slope[:, :, :count].swapaxes(1, 2)
-        driven = problem.eigenvalues[:, None, None] * on_change
-        on_drift = (driven @ whole.swapaxes(1, 2)).sum(axis=0)
-        on_whole = drift.T @ driven
-        on_own = on_whole[:, :count]
-        on_own[:, :, count:] += on_whole[:, count:, :count].swapaxes(1, 2)
-        on_taught = on_whole[:, count:, count:].reshape(driven.shape[0], -1)
-        on_numbers[self.places["taught"]] = problem.shares @ on_taught
-        on_shares = on_taught @ self.of_teacher.ravel()
+        def pull(costate: Array) -> Array:
+            on_slope, on_residuals = motion.parts(costate)
 
-        # step_size^2 v v' s p (I4 + noise J2).
-        on_kick = on_slope[:, :, :count]
-        rate = problem.eigenvalues * problem.shares
-        flat = on_kick.reshape(rate.size, -1)
-        on_kicks = (rate @ flat).reshape(count, count)
-        base = (motion.step_size * motion.step_size) * (readout[:, None] * readout)
-        noisy = found.kicks + motion.noise_variance * found.slopes
-        per_share = flat @ (base * noisy).ravel()
-        on_numbers[self.places["eigenvalues"]] = (on_change * (drift @ whole)).sum(
-            axis=(1, 2)
-        ) + problem.shares * per_share
-        on_numbers[self.places["shares"]] = on_shares + problem.eigenvalues * per_share
-        pairs = (motion.step_size * motion.step_size) * on_kicks * noisy
-        drifting, kicking = on_drift * found.drift, on_kicks * base
-        on_readout = -motion.step_size * drifting.sum(axis=1) + (pairs + pairs.T) @ readout
-        on_numbers[self.places["steps"]] = (
-            2.0 * (kicking * noisy).sum() / motion.step_size - readout @ drifting.sum(axis=1),
-            -on_residuals @ found.residuals,
-            (kicking * found.slopes).sum(),
-        )
-        weights = Gradients(
-            drift=-motion.step_size * readout[:, None] * on_drift,
-            kicks=kicking,
-            slopes=motion.noise_variance * kicking,
-            residuals=-motion.readout_step_size * on_residuals,
-        )
-        self._through_fields(own, *pulled(weights), on_own, on_readout, on_numbers)
-        return np.concatenate([on_own.ravel(), on_readout, on_numbers])
+            # drift S, and its transpose where both are students.
+            on_change = on_slope.copy()
+            between = on_slope[:, :count]
+            on_change[:, :count] += between.swapaxes(0, 1)
+            on_drift = (on_change * eigenvalues).reshape(count, -1) @ flat_whole
+            on_whole = (driven_back @ on_change.reshape(count, -1)).reshape(whole.shape)
 
-    def _through_fields(
-        self, own: Array, on_covariance: Array, on_signs: Array, on_own: Array, on_readout: Array, on_numbers: Array
-    ) -> None:
-        """Add what comes by the covariance of all fields and by the read-outs."""
-        problem, count = self.motion.problem, self.count
-        on_fields = on_covariance[:count].copy()
-        on_fields[:, count:] += on_covariance[count:, :count].T
-        on_own += problem.eigenvalues[:, None, None] * on_fields
-        on_readout += on_signs[:count]
-        on_taught = on_covariance[count:, count:]
-        at_once = on_taught.ravel() @ self.of_teacher.ravel()
-        of_own = own.reshape(own.shape[0], -1) @ on_fields.ravel()
-        on_numbers[self.places["eigenvalues"]] += of_own + problem.shares * at_once
-        on_numbers[self.places["shares"]] += problem.eigenvalues * at_once
-        on_numbers[self.places["taught"]] += (problem.eigenvalues @ problem.shares) * on_taught.ravel()
-        on_numbers[self.places["teacher_readout"]] -= on_signs[count:]
+            # Kicks, and all that averages depend on.
+            between = between.reshape(count * count, modes)
+            on_kicks = (between @ self.rates).reshape(count, count)
+            drifting, kicking = (on_drift * found.drift).sum(axis=1), on_kicks * base
+            on_covariance, on_signs = averages_pulled(
+                Gradients(
+                    drift=(-step_size * readout)[:, None] * on_drift,
+                    kicks=kicking,
+                    slopes=noise * kicking,
+                    residuals=-motion.readout_step_size * on_residuals,
+                )
+            )
+            pairs = on_kicks * noisy
+            on_readout = on_signs[:count] - step_size * drifting + (pairs + pairs.T) @ readout
+
+            # By S in units of each eigenvalue, and by the overlaps of the teachers in units of it and of its share.
+            on_own = on_whole[:count]
+            on_own[:, count:] += on_whole[count:, :count].swapaxes(0, 1)
+            on_own += self._on_fields(on_covariance)[:, :, None]
+            on_taught = on_whole[count:, count:].reshape(self.of_teacher.size, modes)
+            on_taught += on_covariance[count:, count:].reshape(-1, 1)
+            per_share = self.of_teacher @ on_taught + kicks @ between
+            return np.concatenate(
+                [
+                    (on_own * eigenvalues).ravel(),
+                    on_readout,
+                    (on_own.reshape(flat_own.shape) * flat_own).sum(axis=0) + problem.shares * per_share,
+                    eigenvalues * per_share,
+                    on_taught @ self.rates,
+                    -on_signs[count:],
+                    (
+                        2.0 * (pairs @ readout) @ readout / step_size - readout @ drifting,
+                        -on_residuals @ found.residuals,
+                        (kicking * found.slopes).sum(),
+                    ),
+                ]
+            )
+
+        return pull
+
+    def _on_fields(self, on_covariance: Array) -> Array:
+        """Return the derivative by the students' rows of the covariance, which those of the teachers mirror."""
+        count = self.motion.problem.n_students
+        found: Array = on_covariance[:count].copy()
+        found[:, count:] += on_covariance[count:, :count].T
+        return found

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from theory.derivatives.costates import carried_back
+from theory.derivatives.costates import Pull, carried_back
 from theory.derivatives.dual import Dual, Vector
 from theory.derivatives.neuron_averages import NeuronRates, neuron_rates
 from theory.learners.single_index import Motion
@@ -53,29 +53,15 @@ def single_index(motion: Motion, followed: Trajectory, numbers: Numbers, test_er
         ArithmeticError: derivatives cannot be followed along the trajectory.
     """
     motion, followed = _with_still(motion, followed, numbers)
-    back = _Back(motion)
-    elapsed = numbers.step_size * numbers.n_samples
-    time, state, size = float(elapsed.value), followed.states[-1], motion.eigenvalues.size
-    at_end = back.end(state)
-    on_state, on_numbers = at_end[: 2 * size], at_end[2 * size :]
-    by_time = float(on_state @ motion.slope(state))
-    if time > 0.0:
-        assert followed.path is not None
-        carried = carried_back(
-            followed.path,
-            time,
-            on_state,
-            slope=motion.slope,
-            pull=back.pull,
-            jacobian=motion.jacobian,
-            size=max(test_error, motion.noise_variance),
-        )
-        on_state, on_numbers = carried[: 2 * size], carried[2 * size :] + on_numbers
-    on_eigenvalues, on_counts, on_energies = (on_numbers[k * size : (k + 1) * size] for k in range(3))
-    on_step, on_noise, *on_parameters = on_numbers[3 * size :]
+    elapsed, size = numbers.step_size * numbers.n_samples, motion.eigenvalues.size
+    scale = max(test_error, motion.noise_variance)
+    carried = carried_back(followed, float(elapsed.value), _Equations(motion), size=scale)
+    on_eigenvalues, on_counts, on_energies, (on_step, on_noise, *on_parameters) = np.split(
+        carried.by_parameters, size * np.arange(1, 4)
+    )
 
     # The start: (1 - along)^2 energies and what lies across; (1 - along) energies.
-    on_apart, on_short = on_state[:size], on_state[size:]
+    on_apart, on_short = np.split(carried.by_start, 2)
     left = 1.0 - numbers.along.value
     on_along = -float(motion.energies @ (2.0 * left * on_apart + on_short))
     across = numbers.eigenvalues * numbers.multiplicities * numbers.across
@@ -89,7 +75,7 @@ def single_index(motion: Motion, followed: Trajectory, numbers: Numbers, test_er
         (numbers.along, on_along),
         (numbers.step_size, on_step),
         (numbers.noise_variance, on_noise + 1.0),
-        (elapsed, by_time),
+        (elapsed, carried.by_time),
         *zip(numbers.parameters, on_parameters, strict=True),
     ):
         # What does not depend on a number leaves it out, infinite though its own derivative may be.
@@ -120,15 +106,15 @@ def _with_still(motion: Motion, followed: Trajectory, numbers: Numbers) -> tuple
     )
 
 
-class _Back:
-    """Derivatives pulled back from the slope of the state, and from the error, to the state and the equations' numbers.
+class _Equations:
+    """The equations, with derivatives pulled back from the slope of the state, and from the error.
 
     Of the numbers eigenvalues, multiplicities and energies come first, then step_size, noise_variance and the parameters of the
     activations.
     """
 
     def __init__(self, motion: Motion) -> None:
-        self.motion = motion
+        self.motion, self.slope, self.jacobian = motion, motion.slope, motion.jacobian
 
     def _rates(self, state: Array) -> NeuronRates:
         signal, apart, short = self.motion.sums(state)
@@ -141,28 +127,33 @@ class _Back:
         none, one = np.zeros(size), np.ones(size)
         return np.concatenate([on_apart * one, on_short * one, none, none, on_signal * one, [0.0, 0.0], on_parameters])
 
-    def pull(self, state: Array, costate: Array) -> Array:
-        """Return what a costate pulls back from the slope: derivatives by the state, then by the numbers."""
+    def linearised(self, state: Array) -> Pull:
+        """Return what pulls costates back from the slope at a state: to the state, then to the numbers."""
         motion, xi, size = self.motion, self.motion.eigenvalues, self.motion.eigenvalues.size
-        apart, short, on_apart, on_short = state[:size], state[size:], costate[:size], costate[size:]
+        apart, short = state[:size], state[size:]
         values, rates = self._rates(state)
         _, gradient_square, slope_square, restoring, mismatch = values
         kick = gradient_square + motion.noise_variance * slope_square
-        kicked = xi * on_apart * motion.multiplicities
-        on_restoring = -float((2.0 * apart * on_apart + short * on_short) @ xi)
-        on_mismatch = float((2.0 * short * on_apart + motion.energies * on_short) @ xi)
-        on_kick = motion.step_size * float(xi @ kicked)
-        weights = np.array([0.0, on_kick, on_kick * motion.noise_variance, on_restoring, on_mismatch])
-        on_signal, on_aparts, on_shorts, *on_parameters = weights @ rates
         driven = -2.0 * (restoring * apart - mismatch * short), mismatch * motion.energies - restoring * short
-        return np.concatenate(
-            [
-                on_aparts - 2.0 * restoring * xi * on_apart,
-                on_shorts + xi * (2.0 * mismatch * on_apart - restoring * on_short),
-                driven[0] * on_apart + driven[1] * on_short + 2.0 * motion.step_size * kick * kicked,
-                motion.step_size * kick * xi * xi * on_apart,
-                on_signal + mismatch * xi * on_short,
-                [kick * float(xi @ kicked), on_kick * slope_square],
-                on_parameters,
-            ]
-        )
+
+        def pull(costate: Array) -> Array:
+            on_apart, on_short = costate[:size], costate[size:]
+            kicked = xi * on_apart * motion.multiplicities
+            on_restoring = -float((2.0 * apart * on_apart + short * on_short) @ xi)
+            on_mismatch = float((2.0 * short * on_apart + motion.energies * on_short) @ xi)
+            on_kick = motion.step_size * float(xi @ kicked)
+            weights = np.array([0.0, on_kick, on_kick * motion.noise_variance, on_restoring, on_mismatch])
+            on_signal, on_aparts, on_shorts, *on_parameters = weights @ rates
+            return np.concatenate(
+                [
+                    on_aparts - 2.0 * restoring * xi * on_apart,
+                    on_shorts + xi * (2.0 * mismatch * on_apart - restoring * on_short),
+                    driven[0] * on_apart + driven[1] * on_short + 2.0 * motion.step_size * kick * kicked,
+                    motion.step_size * kick * xi * xi * on_apart,
+                    on_signal + mismatch * xi * on_short,
+                    [kick * float(xi @ kicked), on_kick * slope_square],
+                    on_parameters,
+                ]
+            )
+
+        return pull

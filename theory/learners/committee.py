@@ -110,7 +110,7 @@ def predict_committee(
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """The equations of motion by alpha. The state is S_kb of every eigenvalue, then the read-out."""
+    """The equations of motion by alpha. The state is S_kb of every eigenvalue, which runs fastest, then the read-out."""
 
     problem: Committee
     step_size: float
@@ -119,54 +119,54 @@ class Motion:
 
     @cached_property
     def taught(self) -> Vector:
-        """Overlaps of the teachers in the directions of each eigenvalue."""
+        """Overlaps of the teachers in the directions of each eigenvalue, shape ``(M, M, m)``."""
         count = self.problem.n_students
-        return self.problem.shares[:, None, None] * self.problem.overlaps[count:, count:]
+        return self.problem.overlaps[count:, count:, None] * self.problem.shares
 
     def fields(self, own: Vector) -> Vector:
         """Return the covariances of the students' fields with all, shape ``(K, K + M)``, of S."""
-        found: Vector = (self.problem.eigenvalues @ own.reshape(own.shape[0], -1)).reshape(own.shape[1:])
+        found: Vector = (own.reshape(-1, own.shape[2]) @ self.problem.eigenvalues).reshape(own.shape[:2])
         return found
 
     @property
     def start(self) -> Vector:
         """The state at the start."""
-        own = self.problem.shares[:, None, None] * self.problem.overlaps[: self.problem.n_students]
+        own = self.problem.overlaps[: self.problem.n_students, :, None] * self.problem.shares
         return np.concatenate([own.ravel(), self.problem.readout])
 
     def slope(self, state: Vector) -> Vector:
         """Return the slope of the state."""
         own, readout = self.parts(state)
-        return self._slope(own, self.fields(own), readout)
+        return self._slope(self.completed(own), self.fields(own), readout)
 
     def jacobian(self, state: Vector) -> Vector:
         """Return the slope's: what it is at fixed covariance of the fields, and what reaches it through that."""
         own, readout = self.parts(state)
-        eigenvalues = self.problem.eigenvalues
+        eigenvalues, whole_own = self.problem.eigenvalues, self.completed(own)
         fields = self.fields(own)
         size, edge = fields.size, own.size
-        base = self._slope(own, fields, readout)
+        base = self._slope(whole_own, fields, readout)
         widened = 1.0 + np.diagonal(self.covariance(fields))
         steps = DIFFERENCE * np.sqrt(widened[: readout.size, None] * widened)
         whole = np.zeros((state.size, state.size))
         for place in range(size):
             moved = fields.copy()
             moved.flat[place] += steps.flat[place]
-            through = (self._slope(own, moved, readout) - base) / steps.flat[place]
-            whole[:, place:edge:size] = np.outer(through, eigenvalues)
+            through = (self._slope(whole_own, moved, readout) - base) / steps.flat[place]
+            whole[:, place * eigenvalues.size : (place + 1) * eigenvalues.size] = np.outer(through, eigenvalues)
         for place in range(readout.size):
             moved = readout.copy()
             moved[place] += DIFFERENCE
-            whole[:, edge + place] = (self._slope(own, fields, moved) - base) / DIFFERENCE
+            whole[:, edge + place] = (self._slope(whole_own, fields, moved) - base) / DIFFERENCE
         # At fixed averages the slope is linear in S, and the same for each eigenvalue up to its factor.
         drift = -self.step_size * readout[:, None] * self._averages(fields, readout).drift
         direct = np.empty((size, size))
         for place in range(size):
-            unit = np.zeros_like(fields)
+            unit = np.zeros((*fields.shape, 1))
             unit.flat[place] = 1.0
-            direct[:, place] = self._driven(drift, unit[None], np.zeros_like(self.taught[:1])).ravel()
+            direct[:, place] = _driven(drift, _completed(unit, np.zeros_like(self.taught[:, :, :1]))).ravel()
         for index, eigenvalue in enumerate(eigenvalues):
-            block = slice(index * size, (index + 1) * size)
+            block = slice(index, edge, eigenvalues.size)
             whole[block, block] += eigenvalue * direct
         return whole
 
@@ -181,9 +181,14 @@ class Motion:
         return np.reshape(covariances, (-1, total, total)), np.reshape(signs, (-1, total))
 
     def parts(self, state: Vector) -> tuple[Vector, Vector]:
-        """Return S, shape ``(m, K, K + M)``, and the read-out of a state."""
-        edge = self.taught.shape[0] * self.problem.n_students * self.problem.overlaps.shape[0]
-        return state[:edge].reshape(-1, self.problem.n_students, self.problem.overlaps.shape[0]), state[edge:]
+        """Return S, shape ``(K, K + M, m)``, and the read-out of a state."""
+        count, total = self.problem.n_students, self.problem.overlaps.shape[0]
+        edge = state.size - count
+        return state[:edge].reshape(count, total, -1), state[edge:]
+
+    def completed(self, own: Vector) -> Vector:
+        """Return the overlaps of all units with all, shape ``(K + M, K + M, m)``, of S."""
+        return _completed(own, self.taught)
 
     def covariance(self, fields: Vector) -> Vector:
         """Complete the students' rows of the covariance of all fields."""
@@ -197,31 +202,40 @@ class Motion:
     @cached_property
     def _of_teachers(self) -> Vector:
         """Covariance of the teachers' fields."""
-        found: Vector = np.tensordot(self.problem.eigenvalues, self.taught, 1)
+        found: Vector = self.taught @ self.problem.eigenvalues
         return found
 
     def _averages(self, fields: Vector, readout: Vector) -> Gradients:
         signs = np.concatenate([readout, -self.problem.teacher_readout])
         return gradients(self.covariance(fields), signs, readout.size)
 
-    def _slope(self, own: Vector, fields: Vector, readout: Vector) -> Vector:
-        """Return the slope, given S and the covariance of fields apart."""
+    def _slope(self, whole: Vector, fields: Vector, readout: Vector) -> Vector:
+        """Return the slope, given the overlaps of all units and the covariance of fields apart."""
         problem, found = self.problem, self._averages(fields, readout)
-        count = readout.size
-        change = self._driven(-self.step_size * readout[:, None] * found.drift, own, self.taught)
-        kicks = self.step_size**2 * np.outer(readout, readout) * (found.kicks + self.noise_variance * found.slopes)
-        change[:, :, :count] += problem.shares[:, None, None] * kicks
-        change *= problem.eigenvalues[:, None, None]
+        change = _driven(-self.step_size * readout[:, None] * found.drift, whole)
+        kicks = self.step_size**2 * (readout[:, None] * readout) * (found.kicks + self.noise_variance * found.slopes)
+        change[:, : readout.size] += kicks[:, :, None] * problem.shares
+        change *= problem.eigenvalues
         return np.concatenate([change.ravel(), -self.readout_step_size * found.residuals])
 
-    @staticmethod
-    def _driven(drift: Vector, own: Vector, taught: Vector) -> Vector:
-        """Return ``drift S`` for students with all, and its transpose added where both are students."""
-        count = own.shape[1]
-        whole = np.concatenate([own, np.concatenate([np.swapaxes(own[:, :, count:], 1, 2), taught], axis=2)], axis=1)
-        change: Vector = drift @ whole
-        change[:, :, :count] += np.swapaxes(change[:, :, :count], 1, 2).copy()
-        return change
+
+def _completed(own: Vector, taught: Vector) -> Vector:
+    """Return the overlaps of all units, of those of students with all and of teachers with each other."""
+    count, total, modes = own.shape
+    whole = np.empty((total, total, modes))
+    whole[:count] = own
+    whole[count:, :count] = own[:, count:].swapaxes(0, 1)
+    whole[count:, count:] = taught
+    return whole
+
+
+def _driven(drift: Vector, whole: Vector) -> Vector:
+    """Return ``drift S`` for students with all, and its transpose added where both are students."""
+    count = drift.shape[0]
+    change: Vector = (drift @ whole.reshape(whole.shape[0], -1)).reshape(count, *whole.shape[1:])
+    between = change[:, :count]
+    between += between.swapaxes(0, 1).copy()
+    return change
 
 
 def _read(
