@@ -132,7 +132,8 @@ class _Equations:
         covariance = self.motion.covariance(self.motion.fields(own))
         signs = np.concatenate([readout, -problem.teacher_readout])
         on_covariance, on_signs = (2.0 * found for found in half_square_pulled(covariance, signs))
-        on_fields = self._on_fields(on_covariance)
+        on_fields = on_covariance[:count].copy()
+        on_fields[:, count:] += on_covariance[count:, :count].T
         on_taught = on_covariance[count:, count:].ravel()
         per_share = self.of_teacher @ on_taught
         return np.concatenate(
@@ -156,13 +157,13 @@ class _Equations:
         total, modes = whole.shape[1:]
         signs = np.concatenate([readout, -problem.teacher_readout])
         found, averages_pulled = gradients_pulled(motion.covariance(motion.fields(own)), signs, count)
-        drift = -step_size * readout[:, None] * found.drift
-        # As seen from both of two students: step_size^2 v v' (I4 + noise J2).
+        # The slope is made of drift S and of step_size^2 v v' (I4 + noise J2).
+        stepped = -step_size * readout[:, None]
+        driven_back = (stepped * found.drift).T
         noisy = step_size**2 * (found.kicks + noise * found.slopes)
-        base = step_size**2 * (readout[:, None] * readout)
-        kicks = (readout[:, None] * readout * noisy).ravel()
+        base = stepped * stepped.T
+        kicks, slopes = (readout[:, None] * readout * noisy).ravel(), found.slopes.ravel()
         flat_own, flat_whole = own.reshape(-1, modes), whole.reshape(total, -1).T
-        driven_back = drift.T
 
         def pull(costate: Array) -> Array:
             on_slope, on_residuals = motion.parts(costate)
@@ -180,21 +181,21 @@ class _Equations:
             drifting, kicking = (on_drift * found.drift).sum(axis=1), on_kicks * base
             on_covariance, on_signs = averages_pulled(
                 Gradients(
-                    drift=(-step_size * readout)[:, None] * on_drift,
+                    drift=stepped * on_drift,
                     kicks=kicking,
                     slopes=noise * kicking,
                     residuals=-motion.readout_step_size * on_residuals,
                 )
             )
             pairs = on_kicks * noisy
-            on_readout = on_signs[:count] - step_size * drifting + (pairs + pairs.T) @ readout
+            kicked = (pairs + pairs.T) @ readout
+            on_readout = on_signs[:count] - step_size * drifting + kicked
 
             # By S in units of each eigenvalue, and by the overlaps of the teachers in units of it and of its share.
+            on_whole += on_covariance[:, :, None]
             on_own = on_whole[:count]
             on_own[:, count:] += on_whole[count:, :count].swapaxes(0, 1)
-            on_own += self._on_fields(on_covariance)[:, :, None]
             on_taught = on_whole[count:, count:].reshape(self.of_teacher.size, modes)
-            on_taught += on_covariance[count:, count:].reshape(-1, 1)
             per_share = self.of_teacher @ on_taught + kicks @ between
             return np.concatenate(
                 [
@@ -205,18 +206,11 @@ class _Equations:
                     on_taught @ self.rates,
                     -on_signs[count:],
                     (
-                        2.0 * (pairs @ readout) @ readout / step_size - readout @ drifting,
+                        readout @ (kicked / step_size - drifting),
                         -on_residuals @ found.residuals,
-                        (kicking * found.slopes).sum(),
+                        kicking.ravel() @ slopes,
                     ),
                 ]
             )
 
         return pull
-
-    def _on_fields(self, on_covariance: Array) -> Array:
-        """Return the derivative by the students' rows of the covariance, which those of the teachers mirror."""
-        count = self.motion.problem.n_students
-        found: Array = on_covariance[:count].copy()
-        found[:, count:] += on_covariance[count:, :count].T
-        return found
