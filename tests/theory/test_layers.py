@@ -10,7 +10,8 @@ import theory
 from tests.theory.oracles import assert_printed
 from theory import ModalEquivalent, RandomLayer, RidgePrediction, predict_ridge
 from theory.activations import ACTIVATIONS, activation, moments
-from theory.equivalents.layered import LayeredEquivalent, LayerLaw
+from theory.equivalents.layered import LayeredEquivalent
+from theory.equivalents.layers import LayerLaw
 from theory.equivalents.random_features import layer_statistics
 
 ISOTROPIC = theory.covariance.isotropic(200)

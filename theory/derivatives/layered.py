@@ -17,7 +17,8 @@ from theory.derivatives.equivalents import ModalEquivalent, Reading, Solved, Tab
 from theory.derivatives.inputs import Spectrum, linear_table
 from theory.derivatives.kernels import with_constant
 from theory.derivatives.statistics import Layer, Statistics, statistics
-from theory.equivalents.layered import INNER_TOLERANCE, LIMIT, MAX_INNER, SMALLEST_NOISE, SMALLEST_SLOPE
+from theory.equivalents.layered import LIMIT
+from theory.equivalents.layers import INNER_TOLERANCE, MAX_INNER, SMALLEST_NOISE, SMALLEST_SLOPE
 
 Order = tuple[int, int, int]
 
@@ -127,7 +128,7 @@ TWICE: tuple[Order, ...] = ((1, 1, 2), (2, 0, 2), (1, 0, 2), (0, 2, 2), (0, 1, 2
 
 
 class Law:
-    """A layer as its neurons see it; see :class:`theory.equivalents.layered.LayerLaw`."""
+    """A layer as its neurons see it; see :class:`theory.equivalents.layers.LayerLaw`."""
 
     def __init__(self, one: Statistics) -> None:
         rates = one.rates
@@ -204,7 +205,7 @@ class Law:
 
 
 def _root(inverse: Array, noise: Array, weights: Array, g: Array, ratio: Array) -> Array:
-    """See :func:`theory.equivalents.layered._layer_ridge`."""
+    """See :func:`theory.equivalents.layers._layer_ridge`."""
     kappa = np.zeros_like(ratio)
     for _ in range(MAX_INNER):
         kept = 1.0 / (noise + g[:, None] + kappa[:, None] * inverse)
@@ -338,7 +339,7 @@ class LayeredEquivalent:
 
 
 def _next(law: Law, below: _Link, width_below: Any, *, rates: bool) -> tuple[_Link, Any, Any]:
-    """See :func:`theory.equivalents.layered._next`: the link, and its elasticity per ridge and the rest of it."""
+    """See :func:`theory.equivalents.layers.next_link`: the link, and its elasticity per ridge and the rest of it."""
     k = law.width
     per_width = below.ridge / width_below
     g = per_width * below.df1

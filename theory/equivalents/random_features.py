@@ -10,7 +10,8 @@ import numpy.typing as npt
 from theory.activations import Activation, BiasAverages, bias_averages, moments
 from theory.covariance import InadmissibleProblem, Spectrum
 from theory.equivalents.kernels import with_constant
-from theory.equivalents.layered import LayeredEquivalent, LayerLaw
+from theory.equivalents.layered import LayeredEquivalent
+from theory.equivalents.layers import LayerLaw
 from theory.equivalents.linear import linear_modes
 from theory.equivalents.modal import ModalEquivalent
 from theory.equivalents.point import Equivalent

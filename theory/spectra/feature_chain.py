@@ -9,7 +9,8 @@ from numpy.polynomial.legendre import legvander
 from theory.activations.panels import NODES, POINTS, WEIGHTS
 from theory.covariance import InadmissibleProblem, Spectrum
 from theory.equivalents.blocks import BlockEquivalent
-from theory.equivalents.layered import LayeredEquivalent, LayerLaw
+from theory.equivalents.layered import LayeredEquivalent
+from theory.equivalents.layers import LayerLaw
 from theory.equivalents.modal import ModalEquivalent
 from theory.equivalents.point import Equivalent
 from theory.modes import Modes
