@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from api_schemas.prediction import PredictionRequest
-from benchmarks.report import Report, median_seconds
+from benchmarks.report import Report, median_processor_seconds
 from tests.datasets import DIABETES, DIGITS, keep_all
 from workers.data_store import open_store
 from workers.predictions import predict
@@ -93,11 +93,11 @@ def _measure(report: Report, *, quick: bool) -> None:
         body = {"model": {"features": features, "learner": learner}, "regime": regime}
         plain = PredictionRequest.model_validate(body)
         whole = PredictionRequest.model_validate({**body, "include": ["gradient"]})
+        both_ways = [lambda request=request: predict(request, key="") for request in (plain, whole)]
         # Medians of what takes long need few repeats.
-        once = median_seconds(lambda request=plain: predict(request, key=""), repeats=1)
+        once, _ = median_processor_seconds(*both_ways, repeats=1)
         repeats = 20 if quick else max(20, min(200, int(2.0 / once)))
-        alone = median_seconds(lambda request=plain: predict(request, key=""), repeats=repeats)
-        both = median_seconds(lambda request=whole: predict(request, key=""), repeats=repeats)
+        alone, both = median_processor_seconds(*both_ways, repeats=repeats)
         ratio = (both - alone) / alone
         report.add(
             f"(g) gradient: {name}",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 
 @dataclass(frozen=True)
@@ -55,3 +55,16 @@ def median_seconds(function: Callable[[], object], *, repeats: int) -> float:
         function()
         times.append(perf_counter() - started)
     return median(times)
+
+
+def median_processor_seconds(*functions: Callable[[], object], repeats: int) -> list[float]:
+    """Median processor time of a call of each, after one to warm up; in turns, so that a busy machine slows all alike."""
+    times: list[list[float]] = [[] for _ in functions]
+    for function in functions:
+        function()
+    for _ in range(repeats):
+        for function, taken in zip(functions, times, strict=True):
+            started = process_time()
+            function()
+            taken.append(process_time() - started)
+    return [median(taken) for taken in times]
