@@ -201,7 +201,7 @@ class KernelMatrix:
             each = range(int(self.matrix.shape[0]))
             alone = [KernelMatrix(self.matrix[index, ...]).ridge(labels[index, ...], penalty) for index in each]
             return Fit(*(xp.stack(parts) for parts in zip(*alone, strict=True)))
-        weights = solve_shifted(self.matrix, n_samples * penalty, labels)
+        weights = solve_shifted(xp.asarray(self.matrix, copy=True), n_samples * penalty, labels)
         scores = times(self.matrix, weights)
         return Fit(weights, 0.0 * weights[..., 0], scores, dot(weights, scores))
 

@@ -12,16 +12,16 @@ def solve_shifted(matrix: Any, shift: float, right_side: Any) -> Any:
     """Solve ``(matrix + shift) x = right_side``, the sum positive definite.
 
     Args:
-        matrix: shape ``(..., n, n)``, symmetric.
+        matrix: shape ``(..., n, n)``, symmetric; what is left of it is undefined.
         shift: added to the diagonal.
         right_side: shape ``(..., n)``.
     """
     if array_api_compat.is_numpy_array(matrix):
-        shifted, diagonal = matrix.copy(), np.arange(matrix.shape[-1])
-        shifted[..., diagonal, diagonal] += shift
+        diagonal = np.arange(matrix.shape[-1])
+        matrix[..., diagonal, diagonal] += shift
     else:
-        shifted = matrix + shift * array_api_compat.array_namespace(matrix).eye(matrix.shape[-1], dtype=matrix.dtype)
-    return solve_positive(shifted, right_side[..., None])[..., 0]
+        matrix = matrix + shift * array_api_compat.array_namespace(matrix).eye(matrix.shape[-1], dtype=matrix.dtype)
+    return solve_positive(matrix, right_side[..., None])[..., 0]
 
 
 def solve_positive(matrix: Any, right_sides: Any) -> Any:
@@ -47,11 +47,12 @@ def _solve_one(matrix: Any, right_sides: Any) -> Any:
     diagonal = np.diagonal(matrix).copy()
     try:
         # The transpose of a symmetric matrix in C's order is itself in that of LAPACK, which then needs no copy.
-        factor = cho_factor(matrix.T, overwrite_a=True, check_finite=False)
+        # Of its two halves LAPACK is faster on the lower one.
+        factor = cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
         return cho_solve(factor, right_sides, check_finite=False)
     except LinAlgError:
-        upper = np.triu(matrix, 1)  # the half that LAPACK has left alone
-    return by_elimination(upper + upper.T + np.diag(diagonal), right_sides)
+        other = np.tril(matrix, -1)  # the half that LAPACK has left alone
+    return by_elimination(other + other.T + np.diag(diagonal), right_sides)
 
 
 def by_elimination(matrix: Any, right_sides: Any) -> Any:
