@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import array_api_compat
 
 from simulation.arrays import dot, epsilon, is_all, is_any, times, transposed
-from simulation.linear_algebra import solve_shifted
+from simulation.linear_algebra import is_wide, smaller_gram, solve_ridge, solve_shifted
 
 
 class Fit(NamedTuple):
@@ -98,23 +98,21 @@ class ListedFeatures:
 
     def ridge(self, labels: Any, penalty: float) -> Fit:
         """Solve the smaller of the primal and the dual system, where the penalty keeps it well conditioned."""
+        shift = int(self.matrix.shape[-2]) * penalty
 
-        def readout(features: Any, gram: Any, targets: Any) -> Any:
-            shift = int(features.shape[-2]) * penalty
-            if _is_wide(features):
-                return times(transposed(features), solve_shifted(gram, shift, targets))
-            return solve_shifted(gram, shift, times(transposed(features), targets))
+        def readout(features: Any, targets: Any) -> Any:
+            return solve_ridge(features, shift, targets)
 
         return self._resolved(labels, readout, inverse_of_shifted(penalty), penalty)
 
     def filtered(self, labels: Any, shrink: Callable[[Any], Any], *, resolution: float) -> Fit:
         """Filter the eigenvalues of the smaller Gram matrix, or singular values where it would blur the smallest."""
 
-        def readout(features: Any, gram: Any, targets: Any) -> Any:
+        def readout(features: Any, targets: Any) -> Any:
             xp, n_samples = array_api_compat.array_namespace(features), int(features.shape[-2])
-            eigenvalues, vectors = xp.linalg.eigh(gram / n_samples)
+            eigenvalues, vectors = xp.linalg.eigh(smaller_gram(features) / n_samples)
             factors = shrink(xp.where(eigenvalues > 0.0, eigenvalues, xp.zeros_like(eigenvalues))) / n_samples
-            if _is_wide(features):
+            if is_wide(features):
                 along = factors * times(transposed(vectors), targets)
                 return times(transposed(features), times(vectors, along))
             along = factors * times(transposed(vectors), times(transposed(features), targets))
@@ -125,20 +123,20 @@ class ListedFeatures:
     def _resolved(
         self,
         labels: Any,
-        readout: Callable[[Any, Any, Any], Any],
+        readout: Callable[[Any, Any], Any],
         shrink: Callable[[Any], Any],
         resolution: float,
     ) -> Fit:
-        """Read out from the smaller Gram matrix, or by singular values where that is too blurred: each set on its own."""
+        """Read out by way of the smaller Gram matrix, or by singular values where that is too blurred: each set on its own."""
         xp, n_samples = array_api_compat.array_namespace(self.matrix), int(self.matrix.shape[-2])
-        gram = self.matrix @ transposed(self.matrix) if self._is_wide else transposed(self.matrix) @ self.matrix
-        resolved = n_samples * resolution > epsilon(gram) ** 0.5 * xp.linalg.trace(gram)
+        trace = xp.sum(xp.linalg.vecdot(self.matrix, self.matrix), axis=-1)
+        resolved = n_samples * resolution > epsilon(self.matrix) ** 0.5 * trace
         if is_all(resolved):
-            return self._fit(readout(self.matrix, gram, labels))
+            return self._fit(readout(self.matrix, labels))
         if not is_any(resolved):
             return self._fit(by_singular_values(self.matrix, labels, shrink))
         parts = [
-            readout(self.matrix[index, ...], gram[index, ...], labels[index, ...])
+            readout(self.matrix[index, ...], labels[index, ...])
             if is_all(resolved[index])
             else by_singular_values(self.matrix[index, ...], labels[index, ...], shrink)
             for index in range(int(self.matrix.shape[0]))
@@ -147,7 +145,7 @@ class ListedFeatures:
 
     @property
     def _is_wide(self) -> bool:
-        return _is_wide(self.matrix)
+        return is_wide(self.matrix)
 
     @cached_property
     def _decomposed(self) -> Any:
@@ -201,7 +199,7 @@ class KernelMatrix:
             each = range(int(self.matrix.shape[0]))
             alone = [KernelMatrix(self.matrix[index, ...]).ridge(labels[index, ...], penalty) for index in each]
             return Fit(*(xp.stack(parts) for parts in zip(*alone, strict=True)))
-        weights = solve_shifted(self.matrix, n_samples * penalty, labels)
+        weights = solve_shifted(xp.asarray(self.matrix, copy=True), n_samples * penalty, labels)
         scores = times(self.matrix, weights)
         return Fit(weights, 0.0 * weights[..., 0], scores, dot(weights, scores))
 
@@ -248,7 +246,3 @@ def inverse_of_shifted(penalty: float) -> Callable[[Any], Any]:
         return xp.where(kept, 1.0 / xp.where(kept, shifted, xp.ones_like(shifted)), xp.zeros_like(shifted))
 
     return shrink
-
-
-def _is_wide(features: Any) -> bool:
-    return bool(features.shape[-1] > features.shape[-2])

@@ -148,7 +148,9 @@ class RandomFeatures:
         below = n_features
         for layer in self.layers:
             deviation = (layer.weight_variance / below) ** 0.5
-            arrays.append(deviation * streams.standard_normal((layer.width, below)))
+            matrix = streams.standard_normal((layer.width, below))
+            matrix *= deviation
+            arrays.append(matrix)
             arrays.append(layer.bias_variance**0.5 * streams.standard_normal((layer.width,)))
             below = layer.width
         return arrays
@@ -159,6 +161,7 @@ class RandomFeatures:
         for layer, matrix, biases in zip(self.layers, weights[::2], weights[1::2], strict=True):
             hidden = hidden @ transposed(matrix)
             if layer.bias_variance > 0.0:
-                hidden = hidden + biases[..., None, :]
+                hidden += biases[..., None, :]
             hidden = evaluate(layer.activation, hidden)
-        return hidden / self.layers[-1].width ** 0.5
+        hidden /= self.layers[-1].width ** 0.5
+        return hidden

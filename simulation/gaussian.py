@@ -91,11 +91,12 @@ class GaussianTarget:
 
     def draw(self, streams: Streams, count: int) -> tuple[Any, Any]:
         """Draw inputs and the target's values on them."""
-        standard = streams.standard_normal((count, self.deviations.size))
-        inputs = standard * like(standard, self.deviations)
-        values = self.constant + times(inputs, like(standard, self.weights))
+        inputs = streams.standard_normal((count, self.deviations.size))
+        nonlinear: Any = 0.0
         if self.orthogonal_variance > 0.0:
             n_triples = self.deviations.size // 3
-            first, second, third = (standard[..., start : 3 * n_triples : 3] for start in range(3))
-            values = values + (self.orthogonal_variance / n_triples) ** 0.5 * dot(first * second, third)
-        return inputs, values
+            first, second, third = (inputs[..., start : 3 * n_triples : 3] for start in range(3))
+            nonlinear = (self.orthogonal_variance / n_triples) ** 0.5 * dot(first * second, third)
+        if np.any(self.deviations != 1.0):
+            inputs *= like(inputs, self.deviations)
+        return inputs, self.constant + times(inputs, like(inputs, self.weights)) + nonlinear

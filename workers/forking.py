@@ -16,6 +16,7 @@ from rq.queue import Queue
 from rq.utils import now
 from rq.worker import WorkerStatus
 
+from simulation.devices import keep_freed_memory
 from workers.lifetime import ends_with_parent
 from workers.queue import TIME_LIMIT_SECONDS
 from workers.worker import KILL_AFTER_SECONDS, TICK_SECONDS, LeasedWorker
@@ -39,6 +40,7 @@ class ForkingWorker(LeasedWorker, Worker):
         """Execute a job in the forked process, which the kernel ends with its parent (Linux)."""
         if self.pid is not None and not ends_with_parent(self.pid, signal.SIGKILL):
             os._exit(1)
+        keep_freed_memory()
         super().main_work_horse(job, queue)
 
     def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
