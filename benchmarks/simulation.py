@@ -1,7 +1,7 @@
 """A chunk of a validation, beside the bare BLAS and LAPACK calls of its sizes; and the memory that it takes.
 
-The goal is set against the calls alone. The random numbers that ridge draws take a third of the time of its calls, so that no
-chunk could be much above the goal: read the second ratio, against the calls with the random numbers that they act on.
+The goal is set against the calls alone, in double precision; the second ratio is against the calls with the random numbers
+that they act on, which take a third as long again.
 """
 
 import json
@@ -17,7 +17,7 @@ from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import threadpool_limits
 
 from api_schemas.validation import ValidationRequest
-from benchmarks.report import Report, median_seconds
+from benchmarks.report import Report, median_processor_seconds, median_seconds
 from simulation.devices import HOST, HostDevice, keep_freed_memory
 from workers.finite import finite_problem
 from workers.validations import chunks_of, run_chunk
@@ -78,12 +78,8 @@ def _beside_bare_calls(
         return run_chunk(request, chunk)
 
     generator = np.random.Generator(np.random.SFC64(0))
-    mine, calls, with_draws = [], [], []
-    for _ in range(repeats):  # in turns: other work on the machine disturbs all alike
-        mine.append(median_seconds(ours, repeats=1) / chunk.size)
-        calls.append(median_seconds(lambda: bare(None), repeats=1))
-        with_draws.append(median_seconds(lambda: bare(generator), repeats=1))
-    own, alone, drawn = (float(np.median(seconds)) for seconds in (mine, calls, with_draws))
+    own, alone, drawn = median_processor_seconds(ours, lambda: bare(None), lambda: bare(generator), repeats=repeats)
+    own /= chunk.size
     report.add(
         f"(v) a replicate of a chunk: {name}",
         f"{1e3 * own:.0f} ms",
