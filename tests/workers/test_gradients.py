@@ -250,6 +250,7 @@ def test_an_activation_by_its_name_has_its_parameters() -> None:
     assert gradient(named)[path] == pytest.approx((sides[0] - sides[1]) / 2e-3, rel=1e-4)
 
 
+NO_TAIL = {**REGIMES["eigenspectrum"], "tail_trace": 0.0}
 BOUNDARIES: list[tuple[dict[str, Any], str, float]] = [
     (
         request_of(FEATURES["linear"], {"kind": "ridge", "penalty": 0.0}, REGIMES["regression"]),
@@ -298,6 +299,17 @@ BOUNDARIES: list[tuple[dict[str, Any], str, float]] = [
         5e-3,
     ),
     (on_sphere("ck", "erf", bias_variance=0.0), "model.features.kernel.layers.0.bias_variance", 3e-3),
+    (request_of(FEATURES["linear"], LEARNERS["ridge"], NO_TAIL), "regime.tail_trace", 1e-2),
+    # With more samples than modes and no penalty the ridge is 0, and begins with the tail.
+    (
+        request_of(
+            FEATURES["linear"], {"kind": "ridge", "penalty": 0.0}, {**NO_TAIL, "n_samples": 200.0}, fit_intercept=True
+        ),
+        "regime.tail_trace",
+        1e-3,
+    ),
+    (request_of(FEATURES["random_projection"], LEARNERS["ridge"], NO_TAIL), "regime.tail_trace", 1e-2),
+    (request_of(FEATURES["linear"], LEARNERS["gradient_flow"], NO_TAIL), "regime.tail_trace", 1e-2),
 ]
 
 
@@ -313,6 +325,28 @@ def test_where_the_error_jumps_there_is_no_derivative() -> None:
     found = gradient(request_of(layers, LEARNERS["ridge"], REGIMES["regression"]))
     assert found["model.features.layers.0.bias_variance"] is None
     assert None not in [value for path, value in found.items() if "bias" not in path]
+
+
+def test_a_first_tail_that_interpolates_through_finitely_many_features_makes_the_error_jump() -> None:
+    features = {"kind": "random_projection", "width": 300.0}
+    body = request_of(features, {"kind": "ridge", "penalty": 0.0}, {**NO_TAIL, "n_samples": 200.0})
+    found, whole = gradient(body), PredictionRequest.model_validate(body)
+    assert found["regime.tail_trace"] is None
+    assert found["regime.noise_variance"] is not None
+    assert error(moved(whole, {"regime.tail_trace": 1e-12})) > 1.01 * error(whole)
+
+
+@pytest.mark.parametrize("edge", [0.0, 1.0])
+def test_where_the_rank_of_layers_turns_from_width_to_inputs_there_is_a_kink(edge: float) -> None:
+    # Up to as many linear neurons as inputs their mean takes the place of a direction, and from one more on it has its own.
+    width = "model.features.layers.0.width"
+    layers = [{"activation": "linear", "width": SIZES["n_features"] + edge, "bias_variance": 0.1}]
+    body = request_of({"kind": "random_features", "layers": layers}, LEARNERS["ridge"], REGIMES["regression"])
+    found, whole = gradient(body), PredictionRequest.model_validate(body)
+    assert {path for path, value in found.items() if value is None} == {width, "regime.n_features"}
+    middle = error(whole)
+    below, above = ((error(moved(whole, {width: step})) - middle) / step for step in (-1e-3, 1e-3))
+    assert abs(above - below) > 0.3 * max(abs(above), abs(below))
 
 
 def test_where_the_error_diverges_there_is_no_derivative() -> None:

@@ -365,7 +365,13 @@ def _next(law: Law, below: _Link, width_below: Any, *, rates: bool) -> tuple[_Li
 
 
 def _least(one: Any, other: Any) -> Any:
-    return one if value_of(one) <= value_of(other) else other
+    """Return the smaller; where both are equal there is a kink, in all that changes one of them and not the other alike."""
+    if value_of(one) != value_of(other):
+        return one if value_of(one) < value_of(other) else other
+    slopes = [value.tangent if isinstance(value, Dual) else 0.0 for value in (one, other)]
+    if np.all(slopes[0] == slopes[1]):
+        return one
+    return Dual(value_of(one), np.where(slopes[0] == slopes[1], slopes[0], np.nan))
 
 
 def _full(value: Dual, like: Dual) -> Dual:

@@ -26,6 +26,8 @@ def ridge(
     found = equivalent.read(solved, rates=True)
     left = (n_samples - float(n_unpenalised) - found.df1).with_value(margin)
     equation = found.ridge * left - penalty * n_samples
+    if found.unfilled is not None:
+        equation = equation - found.unfilled
     error = found.label * n_samples / (left + found.spread)
     return eliminated(error, equation, equivalent.space.n_parameters)
 
