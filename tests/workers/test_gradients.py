@@ -98,6 +98,15 @@ def test_every_combination_agrees_with_differences(combination: dict[str, str]) 
     check(body, steps=(*STEPS, 3e-2) if combination["features"] == "two_layer" else STEPS)
 
 
+@pytest.mark.parametrize("regime", ["mixture", "teacher_classification"])
+@pytest.mark.parametrize(
+    ("features", "learner"),
+    [("kernel", "ridge"), ("random_features", "logistic"), ("random_fourier", "hinge"), ("kernel", "gradient_flow")],
+)
+def test_an_intercept_takes_the_place_of_the_mean_of_features(features: str, learner: str, regime: str) -> None:
+    check(request_of(FEATURES[features], LEARNERS[learner], REGIMES[regime], fit_intercept=True))
+
+
 def test_paths_of_gradients_are_paths_of_sweeps() -> None:
     for combination in DIFFERENTIABLE:
         body = request_of(
@@ -250,6 +259,7 @@ def test_an_activation_by_its_name_has_its_parameters() -> None:
     assert gradient(named)[path] == pytest.approx((sides[0] - sides[1]) / 2e-3, rel=1e-4)
 
 
+UNBIASED = {"kind": "random_features", "layers": [{"activation": "relu", "width": 60}]}
 NO_TAIL = {**REGIMES["eigenspectrum"], "tail_trace": 0.0}
 BOUNDARIES: list[tuple[dict[str, Any], str, float]] = [
     (
@@ -299,6 +309,14 @@ BOUNDARIES: list[tuple[dict[str, Any], str, float]] = [
         5e-3,
     ),
     (on_sphere("ck", "erf", bias_variance=0.0), "model.features.kernel.layers.0.bias_variance", 3e-3),
+    *(
+        (
+            request_of(UNBIASED, LEARNERS["ridge"], REGIMES[regime], fit_intercept=True),
+            "model.features.layers.0.bias_variance",
+            5e-3,
+        )
+        for regime in ("mixture", "teacher_classification")
+    ),
     (request_of(FEATURES["linear"], LEARNERS["ridge"], NO_TAIL), "regime.tail_trace", 1e-2),
     # With more samples than modes and no penalty the ridge is 0, and begins with the tail.
     (
@@ -320,9 +338,18 @@ def test_derivatives_at_a_boundary_are_those_from_inside(body: dict[str, Any], p
     assert gradient(body)[path] == pytest.approx(one_sided(body, path, step), rel=1e-5)
 
 
-def test_where_the_error_jumps_there_is_no_derivative() -> None:
-    layers = {"kind": "random_features", "layers": [{"activation": "abs", "width": 60}]}
-    found = gradient(request_of(layers, LEARNERS["ridge"], REGIMES["regression"]))
+@pytest.mark.parametrize(
+    ("activation", "regime", "learner"),
+    [
+        ("abs", "regression", "ridge"),
+        ("relu", "mixture", "ridge"),
+        ("tanh", "mixture", "gradient_flow"),
+        ("relu", "teacher_classification", "logistic"),
+    ],
+)
+def test_where_the_error_jumps_there_is_no_derivative(activation: str, regime: str, learner: str) -> None:
+    layers = {"kind": "random_features", "layers": [{"activation": activation, "width": 60}]}
+    found = gradient(request_of(layers, LEARNERS[learner], REGIMES[regime]))
     assert found["model.features.layers.0.bias_variance"] is None
     assert None not in [value for path, value in found.items() if "bias" not in path]
 

@@ -116,8 +116,15 @@ class Table:
         """Return the table with derivatives that are not a number along some directions."""
         if not np.any(directions):
             return self
-        lost = self.unlearnable_variance + self.space.constant(0.0)
-        return replace(self, unlearnable_variance=Dual(lost.value, np.where(directions, np.nan, lost.tangent)))
+        lost, counts = self.unlearnable_variance + self.space.constant(0.0), self.multiplicities
+        # What is lost of a target reaches squared errors, and degrees of freedom all others.
+        row = np.where(directions, np.nan, 0.0)[None, :]
+        left = np.concatenate([counts.left, np.ones((1, counts.value.size))])
+        return replace(
+            self,
+            unlearnable_variance=Dual(lost.value, np.where(directions, np.nan, lost.tangent)),
+            multiplicities=Vector(counts.value, left, np.concatenate([counts.right, row])),
+        )
 
     def sums(self, ridge: Dual) -> "Sums":
         """Return the functions of eigenvalue and ridge that are summed over the modes."""

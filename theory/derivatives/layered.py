@@ -47,8 +47,9 @@ def random_features(
     has_constant = not fit_intercept and constant.value > 0.0
     kept = 0.0 if has_constant else mean
     base = linear_table(spectrum, energies, fit_intercept=fit_intercept, mean=kept, **target)
-    base = base.without_derivatives_by(_jumps(found, constant, fit_intercept=fit_intercept))
+    jumps = _jumps(found, constant, fit_intercept=fit_intercept)
     if len(found) == 1 and found[0].frozen.value == 0.0 and not fit_intercept:
+        base = base.without_derivatives_by(jumps)
         return _shallow(base, n_inputs, found[0], constant if has_constant else None, mean)
     laws: list[Law] = []
     for one in found:
@@ -56,6 +57,7 @@ def random_features(
             base, n_inputs, laws = _noise_only(base, one), one.layer.width, []
         else:
             laws.append(Law(one))
+    base = base.without_derivatives_by(jumps)
     if laws:
         law = laws[0]
         alike = len(found) == 1 and found[0].frozen.value == 0.0
