@@ -383,6 +383,19 @@ def test_where_the_error_diverges_there_is_no_derivative() -> None:
     assert set(found.values()) == {None}
 
 
+def test_on_top_of_a_narrow_peak_sizes_have_a_derivative_while_it_has_digits() -> None:
+    # At n = d the error is noise / (2 sqrt(penalty)) to leading order, and its slope by n is -noise / (8 n sqrt(penalty)).
+    regime = {"kind": "regression", "n_samples": 200.0, "n_features": 200.0, "noise_variance": 0.25}
+    for penalty in (1e-12, 1e-16, 1e-22, 1e-30, 1e-60):
+        found = gradient(request_of(FEATURES["linear"], {"kind": "ridge", "penalty": penalty}, regime))
+        assert found["regime.noise_variance"] == pytest.approx(0.5 / np.sqrt(penalty), rel=1e-5)
+        slope = found["regime.n_samples"]
+        if penalty < 1e-20:
+            assert slope is None
+        else:
+            assert slope == pytest.approx(-0.25 / (8.0 * 200.0 * np.sqrt(penalty)), rel=1e-5)
+
+
 def test_where_no_digits_are_left_there_is_no_derivative() -> None:
     # So strong a penalty, for so many frequencies, leaves of the scores less than contours resolve.
     body = request_of(
