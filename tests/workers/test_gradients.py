@@ -393,7 +393,9 @@ def test_on_top_of_a_narrow_peak_sizes_have_a_derivative_while_it_has_digits() -
         if penalty < 1e-20:
             assert slope is None
         else:
-            assert slope == pytest.approx(-0.25 / (8.0 * 200.0 * np.sqrt(penalty)), rel=1e-5)
+            # The next order is by its root smaller.
+            relative = 20.0 * np.sqrt(penalty) + 1e-6
+            assert slope == pytest.approx(-0.25 / (8.0 * 200.0 * np.sqrt(penalty)), rel=relative)
 
 
 def test_where_no_digits_are_left_there_is_no_derivative() -> None:
