@@ -72,7 +72,7 @@ def curve(
     replicates: Annotated[int, typer.Option(help="Random splits of each size.", min=2, max=1000)] = REPLICATES,
     seed: Annotated[int, typer.Option(help="Of the random splits.", min=0)] = 0,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the curves into this file: .svg, .png or .pdf; needs foretell[plot].")
+        Path | None, typer.Option(help="Draw the curves into this file: .svg, .png or .pdf; needs foretell\\[plot].")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
     data_dir: Annotated[

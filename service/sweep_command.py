@@ -41,7 +41,7 @@ def sweep(
         list[str] | None, typer.Option(help="A number of the prediction, as train_error or effective.df1.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the curves into this file: .svg, .png or .pdf; needs foretell[plot].")
+        Path | None, typer.Option(help="Draw the curves into this file: .svg, .png or .pdf; needs foretell\\[plot].")
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row a point.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as the service would send it.")] = False,
@@ -88,15 +88,19 @@ def _with_options(body: bytes, axes: list[str], columns: list[str]) -> bytes:
     """Return the body of a sweep: that of a file, with what the command line says about it.
 
     Raises:
-        ValueError: an axis is not written as it must be.
+        ValueError: an axis is not written as it must be, or there is none.
     """
-    if not axes and not columns:
-        return body
     try:
         data = json.loads(body)
     except ValueError:
         return body  # which will be refused as what it is
     if not isinstance(data, dict):
+        return body
+    if "request" not in data and "model" in data and not axes:
+        raise ValueError(
+            "the file has a prediction request, which does not say what varies: give --axis, or the file of a sweep"
+        )
+    if not axes and not columns:
         return body
     if "request" not in data:
         data = {"request": data}
@@ -117,13 +121,22 @@ def axis_of(text: str) -> dict[str, Any]:
     parts = values.split(":")
     try:
         if len(parts) == 1:
-            return {"path": path, "values": [float(value) for value in values.split(",")]}
+            return {"path": path, "values": [_finite(value) for value in values.split(",")]}
         if len(parts) in (3, 4) and parts[3:] in ([], ["log"], ["linear"]):
-            start, stop, num = float(parts[0]), float(parts[1]), int(parts[2])
+            start, stop, num = _finite(parts[0]), _finite(parts[1]), int(parts[2])
             return {"path": path, "start": start, "stop": stop, "num": num, "scale": (*parts[3:], "linear")[0]}
     except ValueError:
         pass
-    raise ValueError(f"--axis {text}: write it as path=start:stop:num, path=start:stop:num:log or path=value,value,...")
+    raise ValueError(
+        f"--axis {text}: write it as path=start:stop:num, path=start:stop:num:log or path=value,value,..., in finite numbers"
+    )
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def curves_of(found: dict[str, Any]) -> Iterator[Curve]:

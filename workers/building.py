@@ -1,5 +1,6 @@
 """From a request to what is solved: the equivalent of its features in its regime."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from api_schemas.regime import (
     TeacherClassificationRegime,
     TeacherNetworkRegime,
 )
-from theory import Equivalent, InadmissibleProblem, ModalEquivalent
+from theory import Equivalent, InadmissibleProblem, ModalEquivalent, Modes
 from theory.classification.gradient import MixtureRates, TeacherRates
 from theory.classification.labels import MixtureLabels
 from theory.classification.teacher import TeacherLabels
+from theory.equivalents.blocks import BlockEquivalent
 from theory.equivalents.mixture import MixtureEquivalent, mean_energies
 from theory.equivalents.population import EquivalentPopulation, Population, SpectralPopulation
 from workers.answers import Built, Classes
@@ -32,6 +34,9 @@ from workers.registry import FEATURES, LEARNERS, REGIMES, builder, goes_together
 
 SCALES = (1e-100, 1e100)
 """Within this range products of three quantities stay within double precision; the equations' answers are then finite."""
+
+SPECK = 1e-60
+"""Of a tail's trace: 10^12 samples learn of such an eigenvalue less than rounding by far."""
 
 
 def build(request: PredictionRequest) -> Built:
@@ -80,7 +85,38 @@ def _built(request: PredictionRequest) -> Built:
         mean=regime.target.mean,
         fit_intercept=model.fit_intercept,
     )
-    return Built(equivalent=equivalent, spectrum=spectrum if FEATURES[model.features.kind].nonlinear else None)
+    row = FEATURES[model.features.kind]
+    return Built(
+        equivalent=_without_traces(equivalent) if row.nonlinear else equivalent,
+        spectrum=spectrum if row.nonlinear else None,
+    )
+
+
+def _without_traces(equivalent: Equivalent) -> Equivalent:
+    """Take what a short length scale leaves of a response, far below what any number of samples makes out, for nothing.
+
+    Where the error is squared that changes none of its digits. Signs do not depend on how small scores are: classes keep them.
+    """
+    if isinstance(equivalent, ModalEquivalent):
+        modes = _without_specks(equivalent.modes)
+        return replace(equivalent, modes=modes, constant=_unless_speck(equivalent.constant, modes.tail_trace))
+    if isinstance(equivalent, BlockEquivalent):
+        families = tuple(_without_specks(modes) for modes in equivalent.families)
+        constant = _unless_speck(equivalent.constant, families[-1].tail_trace)
+        return replace(equivalent, families=families, constant=constant)
+    return equivalent
+
+
+def _without_specks(modes: Modes) -> Modes:
+    eigenvalues = _unless_speck(modes.eigenvalues, modes.tail_trace)
+    return (
+        modes if np.array_equal(eigenvalues, modes.eigenvalues) else replace(modes, eigenvalues=eigenvalues, count=None)
+    )
+
+
+def _unless_speck(eigenvalue: Any, tail: Any) -> Any:
+    speck = (eigenvalue < SCALES[0]) & (eigenvalue < SPECK * tail)
+    return np.where(speck, 0.0, eigenvalue) if np.ndim(eigenvalue) else eigenvalue * (not speck)
 
 
 def _without_equivalent(request: PredictionRequest, regime: TeacherNetworkRegime | DatasetRegime, form: Any) -> Built:

@@ -125,10 +125,13 @@ class _Search:
         beside = np.zeros_like(divergent)
         beside[..., 1:] |= finite[..., :-1]
         beside[..., :-1] |= finite[..., 1:]
-        # At the threshold errors are infinite at the point alone.
-        peaks = at_threshold & beside
-        self.found.update(values[np.any(peaks, axis=tuple(range(peaks.ndim - 1)))].tolist())
         left, right = (..., slice(None, -1)), (..., slice(1, None))
+        # At the threshold errors are infinite at the point alone, unless the axis goes along it: from the first noise on.
+        begun = at_threshold[right] & finite[left] & (phase[left] == THRESHOLD)
+        peaks = at_threshold & beside
+        peaks[right] &= ~begun
+        for one, places in ((peaks, values), (begun, values[:-1])):
+            self.found.update(places[np.any(one, axis=tuple(range(one.ndim - 1)))].tolist())
         edge = (divergent[left] & ~at_threshold[left] & finite[right]) | (
             divergent[right] & ~at_threshold[right] & finite[left]
         )

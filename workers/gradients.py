@@ -213,12 +213,10 @@ def _undecided(request: PredictionRequest, classes: Classes, answer: Answer, dir
 
 
 def _base(request: PredictionRequest, directions: Directions) -> Any:
-    """Return the features, coupled to a class mean or to the latent."""
+    """Return the features, coupled to a class mean or to the latent; an intercept takes the place of their mean."""
     spectrum = spectrum_of(request, directions)
-    if request.regime.kind == "mixture":
-        base = features_of(directions, spectrum, mean_energies_of(spectrum, directions), fit_intercept=False)
-        return base.without_constant() if request.model.fit_intercept else base
-    return features_of(directions, spectrum, energies_of(spectrum, directions), fit_intercept=False)
+    energies = mean_energies_of if request.regime.kind == "mixture" else energies_of
+    return features_of(directions, spectrum, energies(spectrum, directions), fit_intercept=request.model.fit_intercept)
 
 
 def _labels_as_numbers(request: PredictionRequest, built: Built, directions: Directions) -> Any:
@@ -245,7 +243,7 @@ def _labels_as_numbers(request: PredictionRequest, built: Built, directions: Dir
         spectrum,
         energies_of(spectrum, directions) * explained,
         noise_variance=noise if noise.value > 0.0 else 0.0,
-        fit_intercept=False,
+        fit_intercept=request.model.fit_intercept,
     )
 
 

@@ -175,9 +175,12 @@ def _searched(prepared: Search) -> _Outcome:
     def room(points: Vector) -> Vector:
         assert cost is not None
         spent = cost(points)
-        return np.where(
-            spent > 0.0, np.log(at_most) - np.log(np.maximum(spent, 1e-300)), np.where(spent <= 0.0, 1e3, np.nan)
-        )
+        safe = np.maximum(spent, 1e-300)
+        with np.errstate(over="ignore"):
+            # Near the budget by the difference, which is exact: nothing beyond it counts as within.
+            near, far = np.log1p((at_most - safe) / safe), np.log(at_most) - np.log(safe)
+        left = np.where(np.abs(far) < 0.1, near, far)
+        return np.where(spent > 0.0, left, np.where(spent <= 0.0, 1e3, np.nan))
 
     own = [place.value for place in prepared.places]
     within = all(axis.lower <= value <= axis.upper for axis, value in zip(axes, own, strict=True))
@@ -194,6 +197,12 @@ def _searched(prepared: Search) -> _Outcome:
     except ValueError:
         assert request.budget is not None
         least = _least_cost(prepared, sizes)
+        if not np.isfinite(least):
+            raise Refused(
+                "/budget/expression",
+                f"has no finite value anywhere on a grid of {_times(sizes)} points, got {request.budget.expression!r:.100};"
+                " correct it, or move the ranges",
+            ) from None
         raise Refused(
             "/budget/at_most",
             f"no point of a grid of {_times(sizes)} points costs so little: the least is {least:g}, got {at_most:g};"

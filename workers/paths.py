@@ -90,6 +90,22 @@ def place_of(request: PredictionRequest, path: str, *, pointer: str) -> Place:
     return Place(path=path, steps=tuple(steps), value=float(here), whole=annotation is int, schema=holder)
 
 
+def varied_place_of(request: PredictionRequest, path: str, *, pointer: str) -> Place:
+    """Find a number in a request that may be another while all others stay; arguments as for :func:`place_of`.
+
+    Raises:
+        Refused: there is none, or it is a share of a whole.
+    """
+    place = place_of(request, path, pointer=pointer)
+    if place.name == "weights":
+        raise Refused(
+            pointer,
+            f"must name a number that can vary by itself, and {path} is a share: weights sum to 1; ask for each set of weights"
+            " in a request of its own",
+        )
+    return place
+
+
 def value_at(request: PredictionRequest, path: str) -> float:
     """Return the number at a path.
 

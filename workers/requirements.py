@@ -20,7 +20,7 @@ from workers.building import build
 from workers.divergences import thresholds
 from workers.families import solved_together
 from workers.grids import DIVERGENT, Axis, Grid, table
-from workers.paths import check_values, place_of, replaced
+from workers.paths import check_values, replaced, varied_place_of
 from workers.predictions import predict
 from workers.refusals import OutsideVocabulary, Refused
 
@@ -98,7 +98,7 @@ class _Search:
     @classmethod
     def of(cls, request: RequirementRequest) -> "_Search":
         """Check a request."""
-        place = place_of(request.request, request.path, pointer="/path")
+        place = varied_place_of(request.request, request.path, pointer="/path")
         log = request.scale == "log"
         if log and request.lower <= 0.0:
             raise OutsideVocabulary("/lower", f"must exceed 0 where scale is log, got {request.lower:g}")

@@ -12,7 +12,7 @@ from theory.solvers.box import Axis
 from workers.answers import Built
 from workers.building import build
 from workers.objective import Cost, Objective
-from workers.paths import Place, check_values, place_of
+from workers.paths import Place, check_values, varied_place_of
 from workers.refusals import Refused
 from workers.registry import NUMBERS
 
@@ -50,7 +50,7 @@ def prepare(request: OptimumRequest) -> Search:
     axes = []
     for i, searched in enumerate(request.over):
         pointer = f"/over/{i}"
-        place = place_of(request.request, searched.path, pointer=f"{pointer}/path")
+        place = varied_place_of(request.request, searched.path, pointer=f"{pointer}/path")
         if any(place.steps == other.steps for other in places):
             raise Refused(f"{pointer}/path", f"{searched.path} is searched twice; keep one")
         if not searched.lower < searched.upper:

@@ -16,7 +16,7 @@ from workers.building import build
 from workers.divergences import Divergences, divergences
 from workers.families import not_built, solved_together
 from workers.grids import STATUSES, Axis, Grid, Table, check_buildable, table
-from workers.paths import check_values, place_of
+from workers.paths import check_values, varied_place_of
 from workers.refusals import OutsideVocabulary, Refused, TooLarge
 
 KEY_PREFIX = f"foretell/{theory.SOLVER_VERSION}/sweeps"
@@ -93,10 +93,15 @@ def grid_of(request: SweepRequest) -> Grid:
             f"{math.prod(counts)} points of {len(request.columns)} columns are {n_numbers} numbers, more than the"
             f" {MOST_NUMBERS} of a sweep; take fewer columns or points",
         )
+    if request.request.include:
+        raise Refused(
+            "/request/include",
+            "must be empty: a sweep has columns alone; leave it out, or ask for gradients in a batch of predictions",
+        )
     axes: list[Axis] = []
     for position, axis in enumerate(request.axes):
         pointer = f"/axes/{position}"
-        place = place_of(request.request, axis.path, pointer=f"{pointer}/path")
+        place = varied_place_of(request.request, axis.path, pointer=f"{pointer}/path")
         if place.steps in [other.place.steps for other in axes]:
             raise Refused(f"{pointer}/path", f"{axis.path} has an axis already")
         values, pointer_of = _values(axis, pointer)

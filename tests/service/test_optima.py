@@ -130,7 +130,7 @@ class TestRefusals:
             ("/budget/expression", "n_samples.real", "/budget/expression"),
             ("/budget/expression", "n_samples ** ", "/budget/expression"),
             ("/budget/at_most", 1, "/budget/at_most"),
-            ("/budget/expression", "log(0 * n_samples - 1)", "/budget/at_most"),
+            ("/budget/expression", "log(0 * n_samples - 1)", "/budget/expression"),
             ("/request/regime/covariance", {"kind": "discrete", "eigenvalues": [1], "weights": [2]}, None),
         ],
     )

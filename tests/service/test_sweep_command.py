@@ -57,6 +57,17 @@ def test_a_picture(tmp_path: Path, suffix: str) -> None:
     assert content.startswith(b"\x89PNG") if suffix == "png" else b"<svg" in content
 
 
+def test_an_axis_of_numbers_that_are_not_finite() -> None:
+    done = run("--axis", "regime.n_samples=10,nan")
+    assert done.exit_code == 2
+    assert "--axis regime.n_samples=10,nan" in done.output
+
+
+@pytest.mark.parametrize("command", [("sweep",), ("data", "curve")])
+def test_help_names_the_extra_that_pictures_need(command: tuple[str, ...]) -> None:
+    assert "foretell[plot]" in "".join(CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).output)
+
+
 def test_many_curves_are_thinned_out() -> None:
     done = run(*SAMPLES, "--axis", "model.learner.penalty=0.1:1:20")
     assert "20 curves, of which 8 are drawn" in done.output
@@ -104,7 +115,7 @@ def test_axes_on_the_command_line(text: str, axis: Any) -> None:
         ((*SAMPLES, "--column", "key"), "/columns/0"),
         ((*SAMPLES, "--plot", "curve.gif"), "--plot takes a file that ends in .svg, .png, .pdf"),
         ((*SAMPLES, "--plot", "/nowhere/curve.png"), "cannot write"),
-        ((), "/request: is required"),
+        ((), "give --axis"),
     ],
 )
 def test_what_is_not_admissible_exits_with_2(arguments: tuple[str, ...], says: str) -> None:

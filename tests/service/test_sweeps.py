@@ -215,6 +215,7 @@ class TestRefusals:
                 "unsupported_combination",
             ),
             ("/colums", ["test_error"], "/colums", "validation_error"),
+            ("/request/include", ["gradient"], "/request/include", "inadmissible_problem"),
         ],
     )
     def test_says_where(self, service: RunningService, pointer: str, value: Any, where: str, code: str) -> None:

@@ -37,6 +37,7 @@ def found(base: Any, axes: dict[str, Any]) -> list[tuple[str, float]]:
         (RIDGELESS, "regime.n_features", [10, 3000], [800.0]),
         (changed(RIDGELESS, regime__n_samples=400), "model.learner.penalty", [1, 0.1, 0], [0.0]),
         (changed(RIDGELESS, regime__n_samples=400), "regime.noise_variance", [0.1, 0.2], []),
+        (changed(RIDGELESS, regime__n_samples=400), "regime.noise_variance", [0.3, 0, 0.1], [0.0]),
         (changed(RIDGELESS, regime__covariance=POWER_LAW), "regime.n_features", [10, 500, 1000], [800.0]),
         (
             changed(RIDGELESS, regime__covariance=POWER_LAW, regime__n_samples=800.5),

@@ -198,6 +198,18 @@ def test_the_ridges_of_random_features() -> None:
     assert linear.effective.ridge == linear.effective.target_ridge
 
 
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_short_length_scales_learn_nothing(fit_intercept: bool) -> None:
+    """Their responses fall like ``exp(-1 / length_scale^2)``, from 1e-68 over 1e-120 to what is no number any more."""
+    target = {"signal_variance": 1.0, "mean": 0.5}
+    for length_scale in (0.08, 0.06, 0.05, 0.04, 0.03, 1e-3):
+        for features in (kernel("rbf", length_scale=length_scale), {**FOURIER, "length_scale": length_scale}):
+            found = answer(features, 1e3, fit_intercept, target=target, noise_variance=0.25)
+            # What is left is a constant from 400 labels, if anything.
+            expected = 1.25 / (1.0 - 1.0 / 400.0) if fit_intercept else 1.5
+            assert found.test_error == pytest.approx(expected, rel=1e-5), (features, length_scale)
+
+
 def test_absurd_layers_have_an_answer_or_are_refused() -> None:
     """Found by fuzzing: many layers of huge biases, next to widths of one, took the chain out of double precision."""
     kinds = ["sign", "leaky_relu", "leaky_relu", "gelu", "tanh", "ternary", "relu", "quadratic", "abs", "leaky_relu"]

@@ -98,6 +98,15 @@ def test_every_combination_agrees_with_differences(combination: dict[str, str]) 
     check(body, steps=(*STEPS, 3e-2) if combination["features"] == "two_layer" else STEPS)
 
 
+@pytest.mark.parametrize("regime", ["mixture", "teacher_classification"])
+@pytest.mark.parametrize(
+    ("features", "learner"),
+    [("kernel", "ridge"), ("random_features", "logistic"), ("random_fourier", "hinge"), ("kernel", "gradient_flow")],
+)
+def test_an_intercept_takes_the_place_of_the_mean_of_features(features: str, learner: str, regime: str) -> None:
+    check(request_of(FEATURES[features], LEARNERS[learner], REGIMES[regime], fit_intercept=True))
+
+
 def test_paths_of_gradients_are_paths_of_sweeps() -> None:
     for combination in DIFFERENTIABLE:
         body = request_of(
@@ -250,6 +259,8 @@ def test_an_activation_by_its_name_has_its_parameters() -> None:
     assert gradient(named)[path] == pytest.approx((sides[0] - sides[1]) / 2e-3, rel=1e-4)
 
 
+UNBIASED = {"kind": "random_features", "layers": [{"activation": "relu", "width": 60}]}
+NO_TAIL = {**REGIMES["eigenspectrum"], "tail_trace": 0.0}
 BOUNDARIES: list[tuple[dict[str, Any], str, float]] = [
     (
         request_of(FEATURES["linear"], {"kind": "ridge", "penalty": 0.0}, REGIMES["regression"]),
@@ -298,6 +309,25 @@ BOUNDARIES: list[tuple[dict[str, Any], str, float]] = [
         5e-3,
     ),
     (on_sphere("ck", "erf", bias_variance=0.0), "model.features.kernel.layers.0.bias_variance", 3e-3),
+    *(
+        (
+            request_of(UNBIASED, LEARNERS["ridge"], REGIMES[regime], fit_intercept=True),
+            "model.features.layers.0.bias_variance",
+            5e-3,
+        )
+        for regime in ("mixture", "teacher_classification")
+    ),
+    (request_of(FEATURES["linear"], LEARNERS["ridge"], NO_TAIL), "regime.tail_trace", 1e-2),
+    # With more samples than modes and no penalty the ridge is 0, and begins with the tail.
+    (
+        request_of(
+            FEATURES["linear"], {"kind": "ridge", "penalty": 0.0}, {**NO_TAIL, "n_samples": 200.0}, fit_intercept=True
+        ),
+        "regime.tail_trace",
+        1e-3,
+    ),
+    (request_of(FEATURES["random_projection"], LEARNERS["ridge"], NO_TAIL), "regime.tail_trace", 1e-2),
+    (request_of(FEATURES["linear"], LEARNERS["gradient_flow"], NO_TAIL), "regime.tail_trace", 1e-2),
 ]
 
 
@@ -308,11 +338,42 @@ def test_derivatives_at_a_boundary_are_those_from_inside(body: dict[str, Any], p
     assert gradient(body)[path] == pytest.approx(one_sided(body, path, step), rel=1e-5)
 
 
-def test_where_the_error_jumps_there_is_no_derivative() -> None:
-    layers = {"kind": "random_features", "layers": [{"activation": "abs", "width": 60}]}
-    found = gradient(request_of(layers, LEARNERS["ridge"], REGIMES["regression"]))
+@pytest.mark.parametrize(
+    ("activation", "regime", "learner"),
+    [
+        ("abs", "regression", "ridge"),
+        ("relu", "mixture", "ridge"),
+        ("tanh", "mixture", "gradient_flow"),
+        ("relu", "teacher_classification", "logistic"),
+    ],
+)
+def test_where_the_error_jumps_there_is_no_derivative(activation: str, regime: str, learner: str) -> None:
+    layers = {"kind": "random_features", "layers": [{"activation": activation, "width": 60}]}
+    found = gradient(request_of(layers, LEARNERS[learner], REGIMES[regime]))
     assert found["model.features.layers.0.bias_variance"] is None
     assert None not in [value for path, value in found.items() if "bias" not in path]
+
+
+def test_a_first_tail_that_interpolates_through_finitely_many_features_makes_the_error_jump() -> None:
+    features = {"kind": "random_projection", "width": 300.0}
+    body = request_of(features, {"kind": "ridge", "penalty": 0.0}, {**NO_TAIL, "n_samples": 200.0})
+    found, whole = gradient(body), PredictionRequest.model_validate(body)
+    assert found["regime.tail_trace"] is None
+    assert found["regime.noise_variance"] is not None
+    assert error(moved(whole, {"regime.tail_trace": 1e-12})) > 1.01 * error(whole)
+
+
+@pytest.mark.parametrize("edge", [0.0, 1.0])
+def test_where_the_rank_of_layers_turns_from_width_to_inputs_there_is_a_kink(edge: float) -> None:
+    # Up to as many linear neurons as inputs their mean takes the place of a direction, and from one more on it has its own.
+    width = "model.features.layers.0.width"
+    layers = [{"activation": "linear", "width": SIZES["n_features"] + edge, "bias_variance": 0.1}]
+    body = request_of({"kind": "random_features", "layers": layers}, LEARNERS["ridge"], REGIMES["regression"])
+    found, whole = gradient(body), PredictionRequest.model_validate(body)
+    assert {path for path, value in found.items() if value is None} == {width, "regime.n_features"}
+    middle = error(whole)
+    below, above = ((error(moved(whole, {width: step})) - middle) / step for step in (-1e-3, 1e-3))
+    assert abs(above - below) > 0.3 * max(abs(above), abs(below))
 
 
 def test_where_the_error_diverges_there_is_no_derivative() -> None:
@@ -320,6 +381,21 @@ def test_where_the_error_diverges_there_is_no_derivative() -> None:
     found = gradient(request_of(FEATURES["linear"], {"kind": "ridge", "penalty": 0.0}, regime))
     assert found
     assert set(found.values()) == {None}
+
+
+def test_on_top_of_a_narrow_peak_sizes_have_a_derivative_while_it_has_digits() -> None:
+    # At n = d the error is noise / (2 sqrt(penalty)) to leading order, and its slope by n is -noise / (8 n sqrt(penalty)).
+    regime = {"kind": "regression", "n_samples": 200.0, "n_features": 200.0, "noise_variance": 0.25}
+    for penalty in (1e-12, 1e-16, 1e-22, 1e-30, 1e-60):
+        found = gradient(request_of(FEATURES["linear"], {"kind": "ridge", "penalty": penalty}, regime))
+        assert found["regime.noise_variance"] == pytest.approx(0.5 / np.sqrt(penalty), rel=1e-5)
+        slope = found["regime.n_samples"]
+        if penalty < 1e-20:
+            assert slope is None
+        else:
+            # The next order is by its root smaller.
+            relative = 20.0 * np.sqrt(penalty) + 1e-6
+            assert slope == pytest.approx(-0.25 / (8.0 * 200.0 * np.sqrt(penalty)), rel=relative)
 
 
 def test_where_no_digits_are_left_there_is_no_derivative() -> None:

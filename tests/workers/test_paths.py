@@ -7,10 +7,10 @@ import pytest
 
 from api_schemas.canonical import canonical_json
 from api_schemas.prediction import PredictionRequest
-from workers.paths import check_values, place_of, replaced, value_at
+from workers.paths import check_values, place_of, replaced, value_at, varied_place_of
 from workers.refusals import Refused
 
-DEEP = {
+DEEP: dict[str, Any] = {
     "model": {
         "features": {
             "kind": "random_features",
@@ -25,6 +25,8 @@ DEEP = {
         "covariance": {"kind": "spiked", "spikes": [30, 10]},
     },
 }
+
+DISCRETE = {"kind": "discrete", "eigenvalues": [1, 5], "weights": [0.4, 0.6]}
 
 
 def request_of(body: Any = DEEP) -> PredictionRequest:
@@ -70,6 +72,14 @@ def test_a_path_that_leads_to_no_number_is_refused_where_the_caller_wrote_it(pat
         place_of(request_of(), path, pointer="/axes/0/path")
     assert refused.value.pointer == "/axes/0/path"
     assert says in refused.value.detail
+
+
+def test_a_share_of_a_whole_does_not_vary_by_itself() -> None:
+    request = request_of({**DEEP, "regime": {**DEEP["regime"], "covariance": DISCRETE}})
+    assert varied_place_of(request, "regime.covariance.eigenvalues.1", pointer="/path").value == 5.0
+    with pytest.raises(Refused, match=r"regime.covariance.weights.0 is a share: weights sum to 1") as refused:
+        varied_place_of(request, "regime.covariance.weights.0", pointer="/path")
+    assert refused.value.pointer == "/path"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from theory.derivatives.dual import Dual, Space, Vector, chained, exp, value_of
-from theory.derivatives.equivalents import Reading, Solved, Table
+from theory.derivatives.equivalents import Reading, Solved, Table, filled_by
 from theory.derivatives.inputs import Spectrum, linear_table
 from theory.equivalents.random_fourier import sine_tail
 
@@ -59,7 +59,7 @@ class BlockEquivalent:
 def _family(table: Table, width: Any, whole: Any, outer: Dual, ridge: Any, direction: int, *, rates: bool) -> Reading:
     inner = table.space.along(ridge, direction)
     sums = table.sums(inner)
-    tail = table.tail_trace / inner if value_of(table.tail_trace) else 0.0
+    tail = filled_by(table.tail_trace, inner)
     df1 = sums.kept(table.multiplicities) + tail
     equation = inner * (1.0 - df1 / width) - outer * (whole / width)
     lost = table.unlearnable_variance + table.noise_variance
@@ -71,7 +71,7 @@ def _family(table: Table, width: Any, whole: Any, outer: Dual, ridge: Any, direc
         total_left = left + spread / width
         steady, per_ridge = spread / width / total_left, whole / width / total_left
         mixed = sums.mixed(table.energies)
-        over_ridge = tail / inner if value_of(table.tail_trace) else 0.0
+        over_ridge = filled_by(tail, inner)
         found = found._replace(
             spread=spread,
             spread_per_ridge=per_ridge * (sums.mixed_per_ridge(table.multiplicities) + over_ridge),

@@ -29,6 +29,8 @@ class Reading(NamedTuple):
         learned_twice: ``sum c f^2`` and the feature variance: ``learned - kappa T'``.
         mixed_per_ridge: T'.
         df2: ``df1 - spread``, not formed as that difference.
+        unfilled: the trace of a tail that would begin at a ridge of 0, where df1 has no derivative by it: what it adds to
+            ``kappa df1``. None where df1 says it.
         learned_level: of classes; see :class:`theory.equivalents.mixture.ContinuedMixture`.
     """
 
@@ -43,6 +45,7 @@ class Reading(NamedTuple):
     mixed_per_ridge: Any = None
     learned_level: Any = None
     df2: Any = None
+    unfilled: Any = None
 
     def eliminated(self, equation: Dual, direction: int) -> "Reading":
         """Eliminate an unknown from each entry that there is, all at once; see :func:`theory.derivatives.dual.eliminated`."""
@@ -113,8 +116,15 @@ class Table:
         """Return the table with derivatives that are not a number along some directions."""
         if not np.any(directions):
             return self
-        lost = self.unlearnable_variance + self.space.constant(0.0)
-        return replace(self, unlearnable_variance=Dual(lost.value, np.where(directions, np.nan, lost.tangent)))
+        lost, counts = self.unlearnable_variance + self.space.constant(0.0), self.multiplicities
+        # What is lost of a target reaches squared errors, and degrees of freedom all others.
+        row = np.where(directions, np.nan, 0.0)[None, :]
+        left = np.concatenate([counts.left, np.ones((1, counts.value.size))])
+        return replace(
+            self,
+            unlearnable_variance=Dual(lost.value, np.where(directions, np.nan, lost.tangent)),
+            multiplicities=Vector(counts.value, left, np.concatenate([counts.right, row])),
+        )
 
     def sums(self, ridge: Dual) -> "Sums":
         """Return the functions of eigenvalue and ridge that are summed over the modes."""
@@ -208,16 +218,20 @@ class ModalEquivalent:
         finite = bool(np.isfinite(value_of(self.width)))
         direction = space.size - 1 if finite else space.n_parameters
         inner = space.along(solved.inner[0], direction)
+        unfilled = table.tail_trace if isinstance(table.tail_trace, Dual) and not np.all(inner.value) else None
+        if unfilled is not None and finite:
+            # The first of a tail interpolates as many samples as width or samples leave: the error jumps.
+            table, unfilled = table.without_derivatives_by(unfilled.tangent != 0.0), None
         sums = table.sums(inner)
-        tail = table.tail_trace / inner if value_of(table.tail_trace) else 0.0
+        tail = filled_by(table.tail_trace, inner)
         df1 = sums.kept(table.multiplicities) + tail
         lost = table.unlearnable_variance + table.noise_variance
         total, learned = sums.shrunk(table.energies) + lost, sums.kept(table.energies)
         # The solved ridges know the margin without the rounding of a difference.
         ridge = (inner * (1.0 - df1 / self.width)).with_value(solved.outer) if finite else inner
-        found = Reading(ridge, df1, total, learned)
+        found = Reading(ridge, df1, total, learned, unfilled=unfilled)
         if rates:
-            found = found._replace(**self._rates(sums, inner, ridge, tail, lost))
+            found = found._replace(**replace(self, table=table)._rates(sums, inner, ridge, tail, lost))
         if not finite:
             return found
         equation = ridge - space.along(solved.outer, space.n_parameters)
@@ -225,7 +239,7 @@ class ModalEquivalent:
 
     def _rates(self, sums: Sums, inner: Dual, ridge: Dual, tail: Any, lost: Any) -> dict[str, Any]:
         table, space = self.table, self.table.space
-        over_ridge = tail / inner if value_of(table.tail_trace) else 0.0
+        over_ridge = filled_by(tail, inner)
         spread = sums.mixed(table.multiplicities) + tail
         per_ridge = sums.mixed_per_ridge(table.multiplicities) + over_ridge
         mixed, mixed_per_ridge = sums.mixed(table.energies), sums.mixed_per_ridge(table.energies)
@@ -252,6 +266,14 @@ class ModalEquivalent:
             "mixed_per_ridge": mixed_per_ridge / left,
             "df2": sums.kept_twice(table.multiplicities) + steady * spread,
         }
+
+
+def filled_by(tail: Any, ridge: Dual) -> Any:
+    """Return what a tail adds to the degrees of freedom at ridges: its trace over them, and 0 at 0, where there is no tail.
+
+    A trace of 0 is divided as well, as the first of it adds in proportion.
+    """
+    return tail / ridge if isinstance(tail, Dual) and np.all(ridge.value) else 0.0
 
 
 def _number(value: Any) -> Any:

@@ -48,8 +48,9 @@ def random_features(
     has_constant = not fit_intercept and constant.value > 0.0
     kept = 0.0 if has_constant else mean
     base = linear_table(spectrum, energies, fit_intercept=fit_intercept, mean=kept, **target)
-    base = base.without_derivatives_by(_jumps(found, constant, fit_intercept=fit_intercept))
+    jumps = _jumps(found, constant, fit_intercept=fit_intercept)
     if len(found) == 1 and found[0].frozen.value == 0.0 and not fit_intercept:
+        base = base.without_derivatives_by(jumps)
         return _shallow(base, n_inputs, found[0], constant if has_constant else None, mean)
     laws: list[Law] = []
     for one in found:
@@ -57,6 +58,7 @@ def random_features(
             base, n_inputs, laws = _noise_only(base, one), one.layer.width, []
         else:
             laws.append(Law(one))
+    base = base.without_derivatives_by(jumps)
     if laws:
         law = laws[0]
         alike = len(found) == 1 and found[0].frozen.value == 0.0
@@ -366,7 +368,13 @@ def _next(law: Law, below: _Link, width_below: Any, *, rates: bool) -> tuple[_Li
 
 
 def _least(one: Any, other: Any) -> Any:
-    return one if value_of(one) <= value_of(other) else other
+    """Return the smaller; where both are equal there is a kink, in all that changes one of them and not the other alike."""
+    if value_of(one) != value_of(other):
+        return one if value_of(one) < value_of(other) else other
+    slopes = [value.tangent if isinstance(value, Dual) else 0.0 for value in (one, other)]
+    if np.all(slopes[0] == slopes[1]):
+        return one
+    return Dual(value_of(one), np.where(slopes[0] == slopes[1], slopes[0], np.nan))
 
 
 def _full(value: Dual, like: Dual) -> Dual:

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import numpy as np
+
 from theory.derivatives.dual import Dual, eliminated
 from theory.derivatives.equivalents import Equivalent, Solved
 from theory.learners.contours import flow_contour
 
+EPSILON, DIGITS = float(np.finfo(float).eps), 1e-6
+"""Rounding, and what of a derivative it may be."""
 CONTOUR = flow_contour(1.0)
 """Of inverse Laplace transforms, at the time 1."""
 
@@ -26,8 +30,24 @@ def ridge(
     found = equivalent.read(solved, rates=True)
     left = (n_samples - float(n_unpenalised) - found.df1).with_value(margin)
     equation = found.ridge * left - penalty * n_samples
+    if found.unfilled is not None:
+        equation = equation - found.unfilled
     error = found.label * n_samples / (left + found.spread)
-    return eliminated(error, equation, equivalent.space.n_parameters)
+    return _with_digits(error, equation, equivalent.space.n_parameters, float(n_samples.value))
+
+
+def _with_digits(error: Dual, equation: Dual, direction: int, n_samples: float) -> Dual:
+    """Eliminate an unknown; derivatives are not numbers where that leaves fewer than six digits.
+
+    At an interpolation threshold with hardly a penalty the error has a peak as narrow as the penalty's root: at its top, what a
+    size does to the error and what it does through the ridge are the same but for so small a share.
+    """
+    found = eliminated(error, equation, direction)
+    carried = error.tangent[direction] / equation.tangent[direction] * equation.tangent
+    lost = EPSILON * (np.abs(error.tangent) + np.abs(carried)) > DIGITS * (
+        np.abs(found.tangent) + abs(error.value) / n_samples
+    )
+    return Dual(found.value, np.where(lost, np.nan, found.tangent))
 
 
 def sgd(equivalent: Equivalent, solved: Solved, *, n_samples: Dual, step_size: Dual, trace: Dual) -> Dual:

@@ -381,8 +381,11 @@ class _Search:
             on_budget = bool(np.any(self._left(np.clip(around, self._lower, self._upper)) < 0.0))
         at_lower = (natural == lower) | (point <= self._lower + slack)
         at_upper = (natural == upper) | (point >= self._upper - slack)
+        at_ends = np.where(at_lower, lower, np.where(at_upper, upper, natural))
+        if self._room is not None and not np.asarray(self._room(at_ends[None]))[0] >= 0.0:
+            at_ends = natural  # the end itself is beyond the budget, if by next to nothing
         return Minimum(
-            point=np.where(at_lower, lower, np.where(at_upper, upper, natural)),
+            point=at_ends,
             value=value,
             at_lower=at_lower,
             at_upper=at_upper,
