@@ -115,6 +115,7 @@ def _added(file: Path, form: DatasetForm, settings: Settings) -> Dataset:
             from workers.refusals import TooLarge  # noqa: PLC0415
 
             raise TooLarge("/file", f"has {size} bytes, and FORETELL_DATASET_LIMIT is {settings.dataset_limit}")
+        store.check_room(size)
         folder = store.new_upload()
         try:
             with file.open("rb") as source, (folder / data_store.UPLOAD).open("wb") as copy:

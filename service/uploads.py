@@ -32,6 +32,8 @@ LONGEST_BOUNDARY = 200
 LONGEST_NAME = 100
 WRITTEN_BYTES = 2**20
 """Are gathered before a thread writes them."""
+GRANTED_BYTES = 16 * 2**20
+"""Are written at most before it is looked up anew how much room there is, which others take too."""
 
 
 @dataclass
@@ -78,14 +80,16 @@ async def received(request: Request, store: DataStore) -> AsyncIterator[Upload]:
 
     Raises:
         ProblemException: the body is no form with one file, or something in it is not admissible.
-        OSError: the disk is full.
+        OSError: the disk is full, or data sets take as much of it as they may.
     """
     boundary = _boundary(request.headers.get("content-type", ""))
+    # Before anything is read: a file has at least one byte.
+    await asyncio.to_thread(store.check_room, 1)
     folder = await asyncio.to_thread(store.new_upload)
     upload = Upload(folder)
     try:
         with (folder / UPLOAD).open("wb") as file:
-            await _Form(upload, file).read(request, boundary)
+            await _Form(upload, file, store).read(request, boundary)
         yield upload
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -109,11 +113,14 @@ class _Form:
     Args:
         upload: to fill.
         file: to write to.
+        store: that it lies in, which says how much may be written.
     """
 
-    def __init__(self, upload: Upload, file: BinaryIO) -> None:
+    def __init__(self, upload: Upload, file: BinaryIO, store: DataStore) -> None:
         self._upload = upload
         self._file = file
+        self._store = store
+        self._granted = 0.0
         self._digest = hashlib.sha256()
         self._unwritten = bytearray()
         self._header = b"", b""
@@ -153,6 +160,9 @@ class _Form:
         await asyncio.to_thread(self._take, data)
 
     def _take(self, data: bytes) -> None:
+        if len(data) > self._granted:
+            self._granted = min(self._store.check_room(len(data), begun=self._file.tell()), GRANTED_BYTES)
+        self._granted -= len(data)
         self._digest.update(data)
         self._file.write(data)
         self._file.flush()

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 
 import theory
-from api_schemas.canonical import content_address
 from api_schemas.optima import Optima, Optimum, OptimumRequest, SearchPrior
 from api_schemas.prediction import Prediction, PredictionRequest, PredictionWarning
 from theory import ModalEquivalent
@@ -22,6 +21,7 @@ from theory.functionals.optimal_penalty import (
 from theory.solvers.box_search import Found, Minimum, search
 from theory.solvers.curvature import gaussian_about, rise_at
 from workers import optima_warnings
+from workers.addresses import address_of
 from workers.answers import Answer
 from workers.families import solved_together
 from workers.predictions import predict, prediction_of
@@ -61,7 +61,7 @@ class _Outcome:
 
 def key_of(request: OptimumRequest) -> str:
     """Return the content address of a request's answer."""
-    return content_address(request, solver_version=KEY_PREFIX)
+    return address_of(request, solver=KEY_PREFIX)
 
 
 def check(request: OptimumRequest) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 import theory
-from api_schemas.canonical import content_address
 from api_schemas.requirement import Requirement, RequirementRequest
 from theory.covariance import Vector
+from workers.addresses import address_of
 from workers.building import build
 from workers.divergences import thresholds
 from workers.families import solved_together
@@ -37,7 +37,7 @@ MOST_NUDGES = 60
 
 def key_of(request: RequirementRequest) -> str:
     """Return the content address of an answer."""
-    return content_address(request, solver_version=KEY_PREFIX)
+    return address_of(request, solver=KEY_PREFIX)
 
 
 def check(request: RequirementRequest) -> None:

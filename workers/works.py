@@ -13,6 +13,7 @@ from api_schemas.scaling import ScalingLaws, ScalingLawsRequest
 from api_schemas.spectra import Spectrum, SpectrumRequest
 from api_schemas.sweep import Sweep, SweepRequest
 from workers import building, dataset_jobs, optima, predictions, requirements, scaling, spectra, sweeps
+from workers.addresses import dataset_of
 from workers.queue import RESULT_TTL_SECONDS, TIME_LIMIT_SECONDS
 from workers.refusals import TooLarge
 
@@ -101,7 +102,7 @@ class Work:
 
 def may_be_kept(request: Any) -> bool:
     """Whether an answer may be kept and found again: not where it is about a data set, which leaves nothing when deleted."""
-    return dataset_jobs.dataset_of(request) is None
+    return dataset_of(request) is None
 
 
 PREDICTION = Work(

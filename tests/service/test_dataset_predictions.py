@@ -3,13 +3,14 @@
 import concurrent.futures
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.datasets import BINARY, DIGITS, HARD, MISSING, digits, keep_all
-from tests.running import RunningService, wait_until
+from tests.running import EXAMPLE, RunningService, wait_until
 from tests.service.wire import assert_problem, finite
 from tests.workers.test_dataset_requests import LAPLACE, LINEAR, RBF, RELU, body
 from tests.workers.test_worker import ended, running_worker, workers_started
@@ -51,6 +52,18 @@ def test_revalidation_and_no_cache(service: RunningService) -> None:
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     anew = post(service, "predictions", body(LINEAR), **{"Cache-Control": "no-cache"})
     assert anew.headers["cache-status"] == BYPASS
+
+
+def test_numbers_from_fewer_rows_have_another_key(service: RunningService, tmp_path: Path) -> None:
+    own = {"datasets_dir": str(service.data_dir / "datasets"), "pool_memory": str(2**20)}
+    with RunningService(tmp_path, **own) as other:  # whose estimates are of 295 rows
+        for asked, differs in ((body(RBF, BINARY), True), (EXAMPLE, False)):
+            here, there = post(service, "predictions", asked), post(other, "predictions", asked)
+            assert (here.status_code, there.status_code) == (200, 200)
+            assert (here.json()["test_error"] != there.json()["test_error"]) is differs
+            assert (here.headers["etag"] != there.headers["etag"]) is differs
+            again = post(other, "predictions", asked, **{"If-None-Match": here.headers["etag"]})
+            assert again.status_code == (200 if differs else 304)
 
 
 def test_equal_requests_at_once_make_the_estimate_once(service: RunningService) -> None:
