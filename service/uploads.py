@@ -129,6 +129,7 @@ class _Form:
         self._value = bytearray()
         self._parts = 0
         self._has_file = False
+        self._before: bytes | None = b"\n"
         self._ended = False
 
     async def read(self, request: Request, boundary: bytes) -> None:
@@ -143,17 +144,33 @@ class _Form:
         parser = MultipartParser(boundary, events)
         try:
             async for chunk in request.stream():
-                parser.write(chunk)
+                parser.write(self._after_preamble(chunk, b"--" + boundary))
                 if len(self._unwritten) >= WRITTEN_BYTES:
                     await self._write()
         except FormParserError as error:
             raise ProblemException("bad_request", f"the form cannot be read: {str(error)[:200]}") from None
+        if self._before is not None:
+            detail = "the body has no line '--' with the boundary that Content-Type names; send it as curl -F does"
+            raise ProblemException("bad_request", detail)
         if not self._ended:
             raise ProblemException("bad_request", "the form ends before its last boundary; send it again")
         if not self._has_file:
             raise _refused(FILE, "is required: the file with the rows")
         await self._write()
         self._upload.digest = self._digest.hexdigest()
+
+    def _after_preamble(self, chunk: bytes, delimiter: bytes) -> bytes:
+        """Return what of the body comes after the text that may stand before the first boundary (RFC 2046, 5.1.1)."""
+        if self._before is None:
+            return chunk
+        # The first line is one too.
+        before = self._before + chunk
+        found = before.find(b"\n" + delimiter)
+        if found < 0:
+            self._before = before[-len(delimiter) :]
+            return b""
+        self._before = None
+        return before[found + 1 :]
 
     async def _write(self) -> None:
         data, self._unwritten = bytes(self._unwritten), bytearray()

@@ -66,9 +66,12 @@ class ArrayFile:
 def npy_file(path: Path) -> ArrayFile:
     """Open an NPY, mapped into memory."""
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        found: Any = np.load(path, mmap_mode="r", allow_pickle=False)
     except (EOFError, OSError, *BAD_HEADERS) as error:
         raise BadFile("/file", f"cannot be read as NPY: {_numpy_reason(error)}") from None
+    beyond = path.stat().st_size - found.offset - found.nbytes
+    if beyond > 0:
+        raise BadFile("/file", f"has {beyond} bytes after the numbers that its header announces; send one array alone")
     return _array_file(found, None, "the array")
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from workers.file_formats import BLOCK_BYTES, LONGEST_ECHO, BadFile, Block, Column, Kind, check_size, echo, missing
 from workers.refusals import Refused
 
+CHECKSUM = "CRC checksum verification failed"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 Numbers = npt.NDArray[np.float64]
 
@@ -100,7 +101,10 @@ def _readable(name: str) -> Iterator[None]:
     except (pyarrow.ArrowException, ValueError, OSError) as error:  # names that are not in UTF-8 are a ValueError
         if getattr(error, "errno", None) is not None:
             raise
-        raise BadFile("/file", f"cannot be read as {name}: {str(error)[:200]}") from None
+        reason = " ".join(str(error).split())[:200]
+        if CHECKSUM in reason:
+            raise BadFile("/file", f"is damaged, as a checksum in it says; write or send it again ({reason})") from None
+        raise BadFile("/file", f"cannot be read as {name}: {reason}") from None
 
 
 class ParquetFile(_ArrowTable):
@@ -112,7 +116,7 @@ class ParquetFile(_ArrowTable):
         import pyarrow.parquet  # noqa: PLC0415
 
         with _readable(self._name):
-            self._file = pyarrow.parquet.ParquetFile(path)
+            self._file = pyarrow.parquet.ParquetFile(path, page_checksum_verification=True)
             about = self._file.metadata
             expanded = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
             check_size(max(8 * about.num_rows * about.num_columns, expanded), limit)

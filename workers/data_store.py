@@ -348,9 +348,10 @@ class DataStore:
 
     def _size(self, folder: Path) -> int:
         size = 0
-        for file in folder.rglob("*"):
-            with suppress(FileNotFoundError):
-                size += file.stat().st_size if file.is_file() else 0
+        for place, _, names in os.walk(folder):  # which goes on where folders disappear meanwhile
+            for name in names:
+                with suppress(FileNotFoundError):
+                    size += (Path(place) / name).stat().st_size
         return size
 
 

@@ -243,6 +243,32 @@ class TestRefusals:
         assert_problem(httpx.post(idle.url + PATH, headers=headers), status, code)
         assert_no_uploads(idle)
 
+    def test_a_form_may_begin_with_text_for_readers(self, idle: RunningService) -> None:
+        # RFC 2046, 5.1.1: what stands before the first boundary is no part.
+        parts = {"task": b"regression", "target": b"y", "file": content()}
+        body = b"".join(
+            b'--xyz\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), value)
+            for name, value in parts.items()
+        )
+        body = b"This is a message\r\nof several -- parts.\r\n--x, it begins:\r\n" + body + b"--xyz--\r\nand ends\r\n"
+        for size in (1, len(body)):  # the boundary comes in pieces, or in one
+            answer = httpx.post(
+                idle.url + PATH,
+                content=(body[start : start + size] for start in range(0, len(body), size)),
+                headers={"Content-Type": "multipart/form-data; boundary=xyz"},
+            )
+            assert answer.status_code == 202, answer.text
+        assert httpx.delete(f"{idle.url}{PATH}/{answer.json()['dataset_id']}").status_code == 204
+        answer = httpx.post(
+            idle.url + PATH, content=body, headers={"Content-Type": "multipart/form-data; boundary=other"}
+        )
+        assert "boundary that Content-Type names" in assert_problem(answer, 400, "bad_request")["detail"]
+
+    def test_a_field_of_another_format(self, idle: RunningService) -> None:
+        problem = assert_problem(post(idle, form={**FORM, "array": "X"}), 422, "invalid_dataset", pointer="/array")
+        assert "NPZ" in problem["detail"]
+        assert_no_uploads(idle)
+
     def test_a_form_without_its_end(self, idle: RunningService) -> None:
         body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\na,y\n1,2'
         answer = httpx.post(idle.url + PATH, content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,21 @@ def test_all_together_take_no_more_than_their_quota(store: DataStore) -> None:
     assert full.used_bytes == used
     store.keep_pool(ID, "linear", pool_of(store))
     assert store.check_room(2**60) == inf
+
+
+def test_what_disappears_while_it_is_counted_is_not(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(store)
+    used, doomed, listed = store.used_bytes, store.new_upload(), os.scandir
+    (doomed / UPLOAD).write_bytes(b"1,2")
+
+    def remove_and_list(path: Any) -> Any:
+        if path in (doomed, str(doomed)) and doomed.exists():
+            shutil.rmtree(doomed)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", remove_and_list)
+    assert store.used_bytes == used
+    assert not doomed.exists()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", ".uploads", "a" * 63, "A" * 64, "a" * 64 + "\n", "a" * 65])

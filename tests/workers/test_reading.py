@@ -27,7 +27,7 @@ from tests.workers.files import (
     table_of,
     with_row,
 )
-from workers.file_formats import LONGEST_MAGIC, format_of
+from workers.file_formats import LONGEST_MAGIC, with_format
 from workers.reading import dataset_id_of, read
 from workers.refusals import Refused
 
@@ -44,8 +44,8 @@ class Found(NamedTuple):
 
 def found(folder: Path, content: bytes, target: list[str], *, limit: int = LIMIT, **fields: Any) -> Found:
     """Read a file as a worker does."""
-    format_ = format_of(content[:LONGEST_MAGIC], asked=fields.pop("format", None))
-    form = DatasetForm(**{"task": "regression", **fields, "target": target, "format": format_})
+    sent = DatasetForm(**{"task": "regression", **fields, "target": target})
+    form = with_format(sent, content[:LONGEST_MAGIC])
     upload = folder / "upload"
     upload.write_bytes(content)
     reading = DatasetReading(dataset_id="0" * 64, name="file", limit=limit, form=form)
@@ -203,6 +203,7 @@ OBJECTS = np.array([[1, None]] * 30, object)
 LINES = csv_of().split("\n")
 MANY = "a,y\n" + "".join(f"{place * place % 7},c{place}\n" for place in range(300))
 COLUMNS = dict(zip("abc", ROWS.T, strict=True))
+CHECKED = parquet_of(table_of(), write_page_checksum=True, compression="none", use_dictionary=False)
 
 DEFECTS: dict[str, tuple[tuple[bytes, dict[str, Any]], str, str]] = {
     "empty": (regression(b""), "/file", "is empty"),
@@ -325,6 +326,21 @@ DEFECTS: dict[str, tuple[tuple[bytes, dict[str, Any]], str, str]] = {
         regression(arrow_of(table_of(), stream=True)[:-200]),
         "/file",
         "cannot be read as Arrow",
+    ),
+    "something behind an array": (
+        regression(npy_of(TABLE) + b"more", "3"),
+        "/file",
+        "has 4 bytes after the numbers that its header announces",
+    ),
+    "an array of a format without": (
+        (csv_of().encode(), {"target": ["y"], "array": "X"}),
+        "/array",
+        "names an array of an NPZ, and the file is 'csv'",
+    ),
+    "a damaged page": (
+        regression(spoilt(CHECKED, CHECKED.index(ROWS[7:9, 1].tobytes()))),
+        "/file",
+        "is damaged, as a checksum in it says",
     ),
     "another format": ((csv_of().encode(), {"target": ["y"], "format": "parquet"}), "/format", "is 'parquet'"),
 }
