@@ -21,6 +21,7 @@ from theory import InadmissibleProblem
 from workers.addresses import address_of
 from workers.answers import Answer, Built
 from workers.building import build, inadmissible, too_far_apart
+from workers.deadlines import check_time
 from workers.gradients import gradient_of
 from workers.kinds import Kind
 from workers.pools import PoolSource
@@ -59,6 +60,7 @@ def answer_of(request: PredictionRequest, built: Built) -> Answer:
     Raises:
         Refused: the theory's assumptions do not hold for it.
     """
+    check_time()
     learner = LEARNERS[request.model.learner.kind]
     try:
         # What leaves double precision here raises an error or is refused below.

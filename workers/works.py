@@ -121,6 +121,7 @@ SPECTRUM = Work(
     result=Spectrum,
     key_of=spectra.key_of,
     work_out=spectra.spectrum,
+    reports=True,
     make_sure=spectra.check,
     way_out="use fewer distinct eigenvalues, points or statistics",
     apart=True,
@@ -131,6 +132,7 @@ SCALING_LAWS = Work(
     result=ScalingLaws,
     key_of=scaling.key_of,
     work_out=scaling.scaling_laws_of,
+    reports=True,
     make_sure=scaling.check,
     way_out="use fewer modes or budgets",
 )
@@ -141,6 +143,7 @@ OPTIMUM = Work(
     result=Optima,
     key_of=optima.key_of,
     work_out=optima.optima,
+    reports=True,
     make_sure=optima.check,
     way_out="search fewer paths, or use fewer modes",
 )
@@ -166,6 +169,7 @@ REQUIREMENT = Work(
     result=Requirement,
     key_of=requirements.key_of,
     work_out=requirements.requirement,
+    reports=True,
     make_sure=requirements.check,
     way_out="search a narrower range, or use fewer modes",
 )
