@@ -139,8 +139,9 @@ class ArrowFile(_ArrowTable):
         with path.open("rb") as file:
             self._is_file = file.read(6) == b"ARROW1"
         with _readable(self._name):
-            mapped = pyarrow.memory_map(str(path))
-            self._reader: Any = pyarrow.ipc.open_file(mapped) if self._is_file else pyarrow.ipc.open_stream(mapped)
+            self._mapped = pyarrow.memory_map(str(path))
+            opened = pyarrow.ipc.open_file if self._is_file else pyarrow.ipc.open_stream
+            self._reader: Any = opened(self._mapped)
             self.columns = _arrow_columns(self._reader.schema)
 
     def _batches(self, names: list[str]) -> Iterator[Any]:  # noqa: ARG002 - all columns of a batch lie together
@@ -150,6 +151,9 @@ class ArrowFile(_ArrowTable):
         else:
             for batch in self._reader:
                 yield self._checked(batch)
+            beyond = self._mapped.size() - self._mapped.tell()
+            if beyond > 0:
+                raise BadFile("/file", f"has {beyond} bytes after the end of its stream; send one stream alone")
 
     def _checked(self, batch: Any) -> Any:
         batch.validate(full=True)  # offsets that lead out of a buffer would be followed

@@ -136,6 +136,8 @@ def _columns(upload: Path, form: DatasetForm, limit: int) -> tuple[Source, list[
         whole_array, wanted = wanted[0], []
     source = _opened(upload, form, target_array=whole_array, limit=limit)
     columns = source.columns
+    if not columns:
+        raise BadFile("/file", "has no columns")
     named = _names(columns)
     of_array = list(source.own_targets)
     if of_array and wanted:
