@@ -48,6 +48,7 @@ Column = TypeAliasType(
             "separability.threshold",
             "separability.distance",
             "network.specialisation",
+            "pool.reliability",
             "numerics.residual",
             "numerics.iterations",
         ],

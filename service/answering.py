@@ -3,6 +3,7 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -21,6 +22,7 @@ from service.problems import ProblemException
 from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers import chunks, validations
+from workers.deadlines import OutOfTime, stopping_at
 from workers.pools import EstimateTakesLong, estimates_within
 from workers.works import work_of_job
 
@@ -60,7 +62,8 @@ class Answerer:
         self._inline_seconds = settings.inline_seconds
         self._longest_wait = settings.longest_wait
         self._solving = ThreadPoolExecutor(settings.threads, thread_name_prefix="solve")
-        # Apart: what took too long goes on in its thread, and must not keep others, or itself, from being queued.
+        # Apart: what took too long goes on in its thread to the end of a step, and must not keep others, or itself, from being
+        # queued.
         self._checking = ThreadPoolExecutor(settings.threads, thread_name_prefix="check")
         self._memory = memory
         self._shared = shared
@@ -89,8 +92,9 @@ class Answerer:
         else:
             try:
                 async with asyncio.timeout(self._time_limit):
-                    answer = await self._answer_in_thread(computation, body, parsed, fresh=fresh)
-            except (TimeoutError, EstimateTakesLong):
+                    with stopping_at(time.monotonic() + self._time_limit):
+                        answer = await self._answer_in_thread(computation, body, parsed, fresh=fresh)
+            except (TimeoutError, OutOfTime, EstimateTakesLong):
                 raise Later from None
         if digest is not None:
             self._memory.remember(digest, answer.entry)
@@ -150,10 +154,11 @@ class Answerer:
         """
         try:
             async with asyncio.timeout(self._time_limit):
-                request, key = await self._solved(_parse_validation, body, self._inline_seconds)
+                with stopping_at(time.monotonic() + self._time_limit):
+                    request, key = await self._solved(_parse_validation, body, self._inline_seconds)
         except EstimateTakesLong as reason:
             raise no_estimate(reason) from None
-        except TimeoutError:
+        except (TimeoutError, OutOfTime):
             raise ProblemException(
                 "time_limit",
                 f"the prediction to compare with took longer than {self._time_limit:g} s; use fewer modes",
@@ -250,10 +255,15 @@ class Answerer:
         return Answer(self._memory.by_key(key) or entry, source)
 
     async def _checked(self, function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._checking, function, *arguments)
+        return await _in_thread(self._checking, function, *arguments)
 
     async def _solved(self, function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._solving, function, *arguments)
+        return await _in_thread(self._solving, function, *arguments)
+
+
+async def _in_thread(threads: ThreadPoolExecutor, function: Any, *arguments: Any) -> Any:
+    """Call a function in a thread, which knows when its time is up."""
+    return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, function, *arguments)
 
 
 def no_estimate(reason: EstimateTakesLong) -> ProblemException:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
@@ -26,6 +26,7 @@ from service.edge import Edge
 from service.jobs import Jobs
 from service.keys import KeyStore
 from service.logs import AccessLog
+from service.parameters import refuse_unknown
 from service.problems import (
     ProblemException,
     handle_http_exception,
@@ -114,6 +115,7 @@ def api(lifespan: Any = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        dependencies=[Depends(refuse_unknown)],
         license_info={"name": "MIT", "identifier": "MIT"},
         generate_unique_id_function=_operation_id,
         separate_input_output_schemas=False,

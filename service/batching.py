@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from api_schemas.batch import MOST_REQUESTS
@@ -20,6 +21,7 @@ from service.replying import check_content
 from service.settings import Settings
 from service.shared_cache import SharedCache
 from workers.batches import predict_all
+from workers.deadlines import OutOfTime, stopping_at
 from workers.pools import EstimateTakesLong, estimates_within
 from workers.predictions import key_of
 from workers.refusals import Refused
@@ -198,7 +200,7 @@ def _solved(
     """Answer requests; those that are in neither had no time."""
     bodies: dict[str, bytes] = {}
     problems: dict[str, ProblemException] = {}
-    with estimates_within(estimate_seconds):
+    with estimates_within(estimate_seconds), stopping_at(deadline), suppress(OutOfTime):
         for position, answer in predict_all(requests, keys, deadline=deadline):
             if isinstance(answer, EstimateTakesLong):
                 problems[keys[position]] = no_estimate(answer)

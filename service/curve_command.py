@@ -251,13 +251,14 @@ def _with_training(
     from simulation.statistics import Moments  # noqa: PLC0415
     from workers.finite import LEAST_HELD_OUT, finite_problem  # noqa: PLC0415
 
+    most = n_rows - math.ceil(n_rows * LEAST_HELD_OUT)
+    untrained = [f"{row.n_samples:g}" for row in rows if not _can_be_trained(row, most)]
     trained = []
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console) as progress:
         task = progress.add_task("trained", total=len(rows))
         for row in rows:
             progress.advance(task)
-            fits = row.n_samples.is_integer() and row.n_samples <= n_rows - math.ceil(n_rows * LEAST_HELD_OUT)
-            if not fits:
+            if not _can_be_trained(row, most):
                 trained.append(row)
                 continue
             asked = {**request, "regime": {**request["regime"], "n_samples": row.n_samples}}
@@ -267,7 +268,17 @@ def _with_training(
             trained.append(
                 row._replace(trained=Trained(moments.mean, moments.standard_error)) if moments.count > 1 else row
             )
+    if untrained:
+        console.print(
+            f"not trained with {', '.join(untrained)} samples: of {n_rows} rows up to {most}, a whole number of them, are"
+            " trained on, and the others tested on; give such --sizes, or add a data set with more rows",
+            soft_wrap=True,
+        )
     return trained
+
+
+def _can_be_trained(row: Row, most: int) -> bool:
+    return row.n_samples.is_integer() and row.n_samples <= most
 
 
 def _label(text: str) -> str:

@@ -104,7 +104,7 @@ def _added(file: Path, form: DatasetForm, settings: Settings) -> Dataset:
     from service.stores import open_stores  # noqa: PLC0415
     from service.uploads import shown  # noqa: PLC0415
     from workers import data_store, dataset_jobs  # noqa: PLC0415
-    from workers.file_formats import LONGEST_MAGIC, format_of  # noqa: PLC0415
+    from workers.file_formats import LONGEST_MAGIC, with_format  # noqa: PLC0415
     from workers.reading import dataset_id_of  # noqa: PLC0415
 
     open_stores(settings)
@@ -115,10 +115,11 @@ def _added(file: Path, form: DatasetForm, settings: Settings) -> Dataset:
             from workers.refusals import TooLarge  # noqa: PLC0415
 
             raise TooLarge("/file", f"has {size} bytes, and FORETELL_DATASET_LIMIT is {settings.dataset_limit}")
+        store.check_room(size)
         folder = store.new_upload()
         try:
             with file.open("rb") as source, (folder / data_store.UPLOAD).open("wb") as copy:
-                form = form.model_copy(update={"format": format_of(source.read(LONGEST_MAGIC), asked=form.format)})
+                form = with_format(form, source.read(LONGEST_MAGIC))
                 source.seek(0)
                 digest = hashlib.sha256()
                 while data := source.read(COPIED_BYTES):

@@ -13,7 +13,7 @@ from service.problems import ProblemException
 from service.settings import Settings
 from service.uploads import received
 from workers.data_store import DataStore, NotReady, UnknownDataset
-from workers.file_formats import format_of
+from workers.file_formats import with_format
 from workers.reading import dataset_id_of
 
 RETRY_AFTER = {"Retry-After": "1"}
@@ -47,7 +47,7 @@ class Datasets:
         async with received(request, self._store) as upload:
             form = validated(upload.form, DatasetForm)
             with refusals():
-                form = form.model_copy(update={"format": format_of(upload.start, asked=form.format)})
+                form = with_format(form, upload.start)
             dataset_id = dataset_id_of(upload.digest, form)
             reading = DatasetReading(dataset_id=dataset_id, name=upload.name, limit=self._limit, form=form)
             own = await asyncio.to_thread(self._store.keep_upload, upload.folder, dataset_id)

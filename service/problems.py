@@ -57,7 +57,7 @@ KINDS = {
     "unavailable": ProblemKind(503, "Not available now"),
     "queue_full": ProblemKind(503, "Too many jobs wait"),
     "time_limit": ProblemKind(503, "The answer took too long"),
-    "insufficient_storage": ProblemKind(507, "The disk is full"),
+    "insufficient_storage": ProblemKind(507, "There is no room to store it"),
 }
 
 

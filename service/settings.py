@@ -46,6 +46,12 @@ class Settings(BaseSettings):
         description="Largest file of a data set, in bytes, and the most that its numbers may take in memory; more is"
         " refused.",
     )
+    datasets_quota: int = Field(
+        16 * 2**30,
+        ge=0,
+        description="Most bytes that all data sets together may take on the disk, with their estimates and with files that"
+        " wait to be read in; what would exceed it is answered 507. 0 for as many as the disk has.",
+    )
     receive_timeout: float = Field(20.0, gt=0, description="Seconds for a request to arrive whole; then 408.")
     time_limit: float = Field(
         30.0, gt=0, description="Seconds for an answer to be worked out at once; then it becomes a job."
@@ -59,7 +65,8 @@ class Settings(BaseSettings):
     pool_memory: int = Field(
         512 * 2**20,
         ge=2**20,
-        description="Bytes that an estimate on a data set may take; kernels of more rows use a random subsample of them.",
+        description="Bytes that an estimate on a data set may take; kernels of more rows use a random subsample of them."
+        " Part of the keys of answers on data sets; the same for the service and its workers.",
     )
     threads: int = Field(2, ge=1, le=64, description="Threads for requests too large for the event loop, per process.")
 

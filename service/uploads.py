@@ -32,6 +32,8 @@ LONGEST_BOUNDARY = 200
 LONGEST_NAME = 100
 WRITTEN_BYTES = 2**20
 """Are gathered before a thread writes them."""
+GRANTED_BYTES = 16 * 2**20
+"""Are written at most before it is looked up anew how much room there is, which others take too."""
 
 
 @dataclass
@@ -78,14 +80,16 @@ async def received(request: Request, store: DataStore) -> AsyncIterator[Upload]:
 
     Raises:
         ProblemException: the body is no form with one file, or something in it is not admissible.
-        OSError: the disk is full.
+        OSError: the disk is full, or data sets take as much of it as they may.
     """
     boundary = _boundary(request.headers.get("content-type", ""))
+    # Before anything is read: a file has at least one byte.
+    await asyncio.to_thread(store.check_room, 1)
     folder = await asyncio.to_thread(store.new_upload)
     upload = Upload(folder)
     try:
         with (folder / UPLOAD).open("wb") as file:
-            await _Form(upload, file).read(request, boundary)
+            await _Form(upload, file, store).read(request, boundary)
         yield upload
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -109,11 +113,14 @@ class _Form:
     Args:
         upload: to fill.
         file: to write to.
+        store: that it lies in, which says how much may be written.
     """
 
-    def __init__(self, upload: Upload, file: BinaryIO) -> None:
+    def __init__(self, upload: Upload, file: BinaryIO, store: DataStore) -> None:
         self._upload = upload
         self._file = file
+        self._store = store
+        self._granted = 0.0
         self._digest = hashlib.sha256()
         self._unwritten = bytearray()
         self._header = b"", b""
@@ -122,6 +129,7 @@ class _Form:
         self._value = bytearray()
         self._parts = 0
         self._has_file = False
+        self._before: bytes | None = b"\n"
         self._ended = False
 
     async def read(self, request: Request, boundary: bytes) -> None:
@@ -136,11 +144,14 @@ class _Form:
         parser = MultipartParser(boundary, events)
         try:
             async for chunk in request.stream():
-                parser.write(chunk)
+                parser.write(self._after_preamble(chunk, b"--" + boundary))
                 if len(self._unwritten) >= WRITTEN_BYTES:
                     await self._write()
         except FormParserError as error:
             raise ProblemException("bad_request", f"the form cannot be read: {str(error)[:200]}") from None
+        if self._before is not None:
+            detail = "the body has no line '--' with the boundary that Content-Type names; send it as curl -F does"
+            raise ProblemException("bad_request", detail)
         if not self._ended:
             raise ProblemException("bad_request", "the form ends before its last boundary; send it again")
         if not self._has_file:
@@ -148,11 +159,27 @@ class _Form:
         await self._write()
         self._upload.digest = self._digest.hexdigest()
 
+    def _after_preamble(self, chunk: bytes, delimiter: bytes) -> bytes:
+        """Return what of the body comes after the text that may stand before the first boundary (RFC 2046, 5.1.1)."""
+        if self._before is None:
+            return chunk
+        # The first line is one too.
+        before = self._before + chunk
+        found = before.find(b"\n" + delimiter)
+        if found < 0:
+            self._before = before[-len(delimiter) :]
+            return b""
+        self._before = None
+        return before[found + 1 :]
+
     async def _write(self) -> None:
         data, self._unwritten = bytes(self._unwritten), bytearray()
         await asyncio.to_thread(self._take, data)
 
     def _take(self, data: bytes) -> None:
+        if len(data) > self._granted:
+            self._granted = min(self._store.check_room(len(data), begun=self._file.tell()), GRANTED_BYTES)
+        self._granted -= len(data)
         self._digest.update(data)
         self._file.write(data)
         self._file.flush()

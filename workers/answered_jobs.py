@@ -152,14 +152,15 @@ def result_key(work: Work, key: str) -> str:
 
 
 def _reporter(job: Job) -> Callable[[float], None]:
-    """Return what notes the share that is done in a job, every now and then."""
-    reported = time.monotonic()
+    """Return what notes the share that is done in a job, every now and then; it never falls."""
+    reported, most = time.monotonic(), 0.0
 
     def report(share: float) -> None:
-        nonlocal reported
+        nonlocal reported, most
+        most = max(most, share)
         if time.monotonic() - reported > REPORT_SECONDS:
             reported = time.monotonic()
-            job.meta["progress"] = share
+            job.meta["progress"] = most
             job.save_meta()  # type: ignore[no-untyped-call] # RQ's
 
     return report

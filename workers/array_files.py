@@ -66,9 +66,12 @@ class ArrayFile:
 def npy_file(path: Path) -> ArrayFile:
     """Open an NPY, mapped into memory."""
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        found: Any = np.load(path, mmap_mode="r", allow_pickle=False)
     except (EOFError, OSError, *BAD_HEADERS) as error:
         raise BadFile("/file", f"cannot be read as NPY: {_numpy_reason(error)}") from None
+    beyond = path.stat().st_size - found.offset - found.nbytes
+    if beyond > 0:
+        raise BadFile("/file", f"has {beyond} bytes after the numbers that its header announces; send one array alone")
     return _array_file(found, None, "the array")
 
 
@@ -101,6 +104,8 @@ def npz_file(path: Path, *, array: str | None, target_array: str | None, limit: 
                 raise BadFile(
                     "/file", f"must be an NPZ with at most {MOST_MEMBERS} arrays, each with a name of its own"
                 )
+            if not any(member.filename.endswith(".npy") for member in members):
+                raise BadFile("/file", "is a zip archive without arrays; of a workbook, save the sheet as CSV")
             by_name = dict(zip(names, members, strict=True))
             target_name = target_array if target_array is not None else "y" if "y" in by_name else None
             if target_name is not None and target_name not in by_name:

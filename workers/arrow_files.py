@@ -12,6 +12,7 @@ import numpy.typing as npt
 from workers.file_formats import BLOCK_BYTES, LONGEST_ECHO, BadFile, Block, Column, Kind, check_size, echo, missing
 from workers.refusals import Refused
 
+CHECKSUM = "CRC checksum verification failed"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 Numbers = npt.NDArray[np.float64]
 
@@ -100,7 +101,10 @@ def _readable(name: str) -> Iterator[None]:
     except (pyarrow.ArrowException, ValueError, OSError) as error:  # names that are not in UTF-8 are a ValueError
         if getattr(error, "errno", None) is not None:
             raise
-        raise BadFile("/file", f"cannot be read as {name}: {str(error)[:200]}") from None
+        reason = " ".join(str(error).split())[:200]
+        if CHECKSUM in reason:
+            raise BadFile("/file", f"is damaged, as a checksum in it says; write or send it again ({reason})") from None
+        raise BadFile("/file", f"cannot be read as {name}: {reason}") from None
 
 
 class ParquetFile(_ArrowTable):
@@ -112,7 +116,7 @@ class ParquetFile(_ArrowTable):
         import pyarrow.parquet  # noqa: PLC0415
 
         with _readable(self._name):
-            self._file = pyarrow.parquet.ParquetFile(path)
+            self._file = pyarrow.parquet.ParquetFile(path, page_checksum_verification=True)
             about = self._file.metadata
             expanded = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
             check_size(max(8 * about.num_rows * about.num_columns, expanded), limit)
@@ -135,8 +139,9 @@ class ArrowFile(_ArrowTable):
         with path.open("rb") as file:
             self._is_file = file.read(6) == b"ARROW1"
         with _readable(self._name):
-            mapped = pyarrow.memory_map(str(path))
-            self._reader: Any = pyarrow.ipc.open_file(mapped) if self._is_file else pyarrow.ipc.open_stream(mapped)
+            self._mapped = pyarrow.memory_map(str(path))
+            opened = pyarrow.ipc.open_file if self._is_file else pyarrow.ipc.open_stream
+            self._reader: Any = opened(self._mapped)
             self.columns = _arrow_columns(self._reader.schema)
 
     def _batches(self, names: list[str]) -> Iterator[Any]:  # noqa: ARG002 - all columns of a batch lie together
@@ -146,6 +151,9 @@ class ArrowFile(_ArrowTable):
         else:
             for batch in self._reader:
                 yield self._checked(batch)
+            beyond = self._mapped.size() - self._mapped.tell()
+            if beyond > 0:
+                raise BadFile("/file", f"has {beyond} bytes after the end of its stream; send one stream alone")
 
     def _checked(self, batch: Any) -> Any:
         batch.validate(full=True)  # offsets that lead out of a buffer would be followed

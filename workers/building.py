@@ -25,6 +25,7 @@ from theory.equivalents.population import EquivalentPopulation, Population, Spec
 from workers.answers import Built, Classes
 from workers.clusters import LEARNERS as CLUSTER_LEARNERS
 from workers.clusters import clusters_in
+from workers.deadlines import check_time
 from workers.inputs import inputs_of, means_of, modes_of, parameters_of, pointer_to, spectrum_of
 from workers.networks import in_words_of_the_wire
 from workers.networks import pointer_of as network_pointer
@@ -45,6 +46,7 @@ def build(request: PredictionRequest) -> Built:
     Raises:
         Refused: the parts do not fit together, or their numbers lie too far apart.
     """
+    check_time()
     regime, model = request.regime, request.model
     if not goes_together(model.features.kind, model.learner.kind, regime.kind):
         raise _unsupported(request)

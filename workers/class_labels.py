@@ -1,5 +1,6 @@
 """Classes from the values of a column: numbered as they come, put in order at the end."""
 
+import re
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any
@@ -11,6 +12,7 @@ from api_schemas.dataset import DatasetClass
 from workers.file_formats import BadFile, echo
 
 MOST_CLASSES = 100
+PLAIN = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 FEWEST_OF_A_CLASS = 2
 
 
@@ -48,7 +50,7 @@ class ClassLabels:
             key = value.strip() if isinstance(value, str) else value
             if isinstance(key, float) and not key.is_integer():  # nor is what is not finite
                 raise BadFile("/file", self._fraction(key, before + place + 1))
-            if key == "":
+            if key is None or key == "":  # of a dictionary a value itself may be null
                 raise BadFile(
                     "/file", f"column {echo(self._name)} is empty in row {before + place + 1}; leave the row out"
                 )
@@ -105,6 +107,8 @@ def _whole(value: Any) -> int | float | None:
         return None
     if isinstance(value, int):
         return value
+    if isinstance(value, str) and not PLAIN.fullmatch(value):  # Python would read '1_000' and other scripts' digits too
+        return None
     try:
         return int(value)
     except ValueError:

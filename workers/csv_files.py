@@ -48,6 +48,8 @@ class CsvFile:
             raise BadFile("/file", "has no header line; CSV begins with the names of the columns")
         if "\x00" in text:
             raise BadFile("/file", "is no text; send CSV, NPY, NPZ, Parquet or Arrow")
+        if text.count('"') % 2:
+            raise BadFile("/file", "has a quote in its first line that does not end there; names take one line")
         if len(text) >= LONGEST_HEADER - 8:
             raise BadFile("/file", "begins with a line of 16 MB; CSV begins with the names of the columns")
         self._separator = max(SEPARATORS, key=lambda separator: (_outside_quotes(text, separator), separator == ","))

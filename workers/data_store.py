@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -42,6 +43,27 @@ class UnknownDataset(KeyError):
     """There is no data set of that id, or none any more."""
 
 
+class NoRoom(OSError):
+    """All data sets together would take more bytes than they may.
+
+    Args:
+        used: bytes that they take.
+        more: bytes that are to come on top, at least.
+        quota: bytes that they may take.
+    """
+
+    def __init__(self, used: int, more: int, quota: int) -> None:
+        super().__init__(
+            errno.EDQUOT,
+            f"data sets take {used} bytes and at least {more} more were to come, and FORETELL_DATASETS_QUOTA allows {quota} for"
+            " all of them together: delete some (GET /v1/datasets lists them with their stored_bytes), or have it raised",
+        )
+
+    def __str__(self) -> str:
+        """Return what there is to say, without the number of the error."""
+        return str(self.strerror)
+
+
 class NotReady(Exception):
     """The data set has been sent and not been read in yet."""
 
@@ -65,10 +87,34 @@ class DataStore:
 
     Args:
         folder: made when the first is kept.
+        quota: bytes that everything in it may take together; 0 for no bound.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, quota: int = 0) -> None:
         self.folder = folder
+        self._quota = quota
+
+    @property
+    def used_bytes(self) -> int:
+        """What everything takes: data sets, estimates, files that wait to be read in, and what is being written."""
+        return self._size(self.folder)
+
+    def check_room(self, more: int, *, begun: int = 0) -> float:
+        """Make sure that so many bytes may come on top of what there is; returns how many may.
+
+        Args:
+            more: bytes.
+            begun: how many of what they belong to are there already, which the refusal does not count as used.
+
+        Raises:
+            NoRoom: they may not.
+        """
+        if not self._quota:
+            return inf
+        left = self._quota - self.used_bytes
+        if more > left:
+            raise NoRoom(self._quota - left - begun, begun + more, self._quota)
+        return left
 
     def dataset(self, dataset_id: str) -> Dataset:
         """Return the description of a data set.
@@ -125,11 +171,12 @@ class DataStore:
 
         Raises:
             UnknownDataset: the data set has been deleted meanwhile.
-            OSError: the disk is full.
+            OSError: the disk is full, or data sets take as much as they may.
         """
         path = self._pool_path(dataset_id, name)
         unfinished = path.with_name(f".{uuid4().hex}")
         arrays: dict[str, Any] = pool.arrays()
+        self.check_room(sum(array.nbytes for array in arrays.values()))
         try:
             with unfinished.open("xb") as file:
                 np.savez(file, **arrays)
@@ -301,9 +348,10 @@ class DataStore:
 
     def _size(self, folder: Path) -> int:
         size = 0
-        for file in folder.rglob("*"):
-            with suppress(FileNotFoundError):
-                size += file.stat().st_size if file.is_file() else 0
+        for place, _, names in os.walk(folder):  # which goes on where folders disappear meanwhile
+            for name in names:
+                with suppress(FileNotFoundError):
+                    size += (Path(place) / name).stat().st_size
         return size
 
 
@@ -321,9 +369,9 @@ class NoStore(RuntimeError):
 _opened: list[DataStore] = []
 
 
-def open_store(folder: Path) -> DataStore:
-    """Say where this process finds data sets; to be called once, when it starts."""
-    _opened[:] = [DataStore(folder)]
+def open_store(folder: Path, *, quota: int = 0) -> DataStore:
+    """Say where this process finds data sets and how many bytes they may take; to be called once, when it starts."""
+    _opened[:] = [DataStore(folder, quota=quota)]
     return _opened[0]
 
 

@@ -14,6 +14,7 @@ from theory.covariance import InadmissibleProblem
 from theory.pools import Pool
 from theory.pools.population import population_spectrum
 from workers import data_store
+from workers.addresses import dataset_of
 from workers.data_store import DataStore
 from workers.pools import pool_of
 from workers.reading import read
@@ -28,14 +29,17 @@ INDEX_SECONDS = 8 * 24 * 3600
 
 
 class NoSpace(Refused):
-    """The disk with the data sets is full."""
+    """The disk with the data sets is full, or they take as much of it as they may.
+
+    Args:
+        error: that was met.
+    """
 
     code = "insufficient_storage"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "/file", "cannot be stored: the disk is full; delete data sets, or ask whoever runs the service"
-        )
+    def __init__(self, error: OSError) -> None:
+        full = "the disk is full; delete data sets, or ask whoever runs the service"
+        super().__init__("/file", f"cannot be stored: {error if isinstance(error, data_store.NoRoom) else full}")
 
 
 def read_in(reading: DatasetReading, *, key: str, progress: Callable[[float], object] = lambda _: None) -> Dataset:
@@ -55,7 +59,8 @@ def read_in(reading: DatasetReading, *, key: str, progress: Callable[[float], ob
             found = store.dataset(key)
         except data_store.NotReady:
             with store.making(key) as folder:
-                found = read(store.upload_folder(key) / data_store.UPLOAD, reading, folder)
+                upload = store.upload_folder(key) / data_store.UPLOAD
+                found = read(upload, reading, folder, check_room=store.check_room)
         found = described(store, found, progress)
     except data_store.UnknownDataset:
         raise UnknownDataset(
@@ -71,7 +76,7 @@ def read_in(reading: DatasetReading, *, key: str, progress: Callable[[float], ob
             raise
         with suppress(data_store.UnknownDataset):
             store.delete(key)
-        raise NoSpace from None
+        raise NoSpace(error) from None
     store.drop_upload(key)
     return found
 
@@ -145,17 +150,6 @@ def eigenspectrum_of(pool: Pool) -> DatasetEigenspectrum | None:
 def index_key(dataset_id: str) -> str:
     """Return where the ids of the jobs that rest on a data set are."""
     return f"foretell:dataset:{dataset_id}:jobs"
-
-
-def dataset_of(request: Any) -> str | None:
-    """Return the id of the data set that a request rests on, if it does.
-
-    Args:
-        request: of a computation or of a validation, that was checked.
-    """
-    regime = getattr(getattr(request, "request", request), "regime", None)
-    dataset_id: str | None = getattr(regime, "dataset_id", None)
-    return dataset_id
 
 
 def note_job(connection: Any, request: Any, job_id: str) -> None:

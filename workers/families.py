@@ -32,6 +32,7 @@ from theory.learners.sgd import predict_sgd
 from theory.modes import stacked
 from workers.answers import Answer, Built
 from workers.building import build
+from workers.deadlines import check_time
 from workers.pools import PoolSource, predict
 from workers.predictions import answer_of
 from workers.refusals import Refused
@@ -181,6 +182,7 @@ def _is_table(family: Family) -> bool:
 
 def _tables(pieces: list[tuple[Family, int, int]]) -> Iterator[Solved]:
     """Solve ridge regression on tables of the same length."""
+    check_time()
     equivalents: list[Any] = [family.built.equivalent for family, _, _ in pieces]
     sizes = [stop - start for _, start, stop in pieces]
 
@@ -217,6 +219,7 @@ def _of_rows(family: Family, source: PoolSource) -> Iterator[Solved]:
     learner: Any = family.request.model.learner
     width = WIDTHS.get(family.request.model.features.kind, "")
     for start in range(0, family.size, MOST_TOGETHER):
+        check_time()
         piece = slice(start, min(start + MOST_TOGETHER, family.size))
         size = piece.stop - start
         n_samples, penalty, widths = (
@@ -243,6 +246,7 @@ def _by_itself(family: Family) -> Iterator[Solved]:
     request, together = family.request, solved_together(family.request)
     vectorised = bool(together) and family.numbers.keys() <= together and family.built.equivalent is not None
     for start in range(0, family.size, AT_A_TIME):
+        check_time()
         size = min(AT_A_TIME, family.size - start)
         numbers = {path: values[start : start + size] for path, values in family.numbers.items()}
         if vectorised and size > 1 and request.model.learner.kind != "ridge":

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from api_schemas.dataset import Format
+from api_schemas.dataset import DatasetForm, Format
 from workers.refusals import Refused, TooLarge
 
 MAGIC: tuple[tuple[bytes, Format], ...] = (
@@ -116,6 +116,22 @@ def format_of(start: bytes, *, asked: str | None = None) -> Format:
         )
         raise BadFile("/format", f"is {asked!r}, and the file {seems}; leave the format out, or send the other file")
     return found
+
+
+def with_format(form: DatasetForm, start: bytes) -> DatasetForm:
+    """Return a form with the format of its file, of which the fields must make sense.
+
+    Args:
+        form: as it was sent.
+        start: the first :data:`LONGEST_MAGIC` bytes of the file.
+
+    Raises:
+        BadFile: the file is in no format that is read, or in another than was said, or a field is for another.
+    """
+    found = format_of(start, asked=form.format)
+    if form.array is not None and found != "npz":
+        raise BadFile("/array", f"names an array of an NPZ, and the file is {found!r}, which has none; leave it out")
+    return form.model_copy(update={"format": found})
 
 
 def echo(value: Any) -> str:

@@ -90,7 +90,7 @@ FIELDS = {name: _field(*name.split(".")) for name in COLUMNS}
 """From the number's name in a prediction to the field of an answer that has it."""
 
 
-def table(grid: Grid, columns: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Table:
+def table(grid: Grid, columns: Sequence[str], *, progress: Callable[[int], object] | None = None) -> Table:
     """Answer a grid.
 
     Args:

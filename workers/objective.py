@@ -1,7 +1,7 @@
 """The test error as a function of numbers of a request, many points at once, and what they cost by a budget."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,10 @@ class Objective:
         evaluations: points answered so far.
         refusal: the first reason why a point has no answer, other than a step size at which the error grows without bound.
         n_refused: how many points had none for such a reason.
+        on_answers: called with how many points have been answered since the beginning, every now and then.
     """
+
+    on_answers: Callable[[int], object]
 
     def __init__(self, request: PredictionRequest, places: Sequence[Place]) -> None:
         self._request, self._places = request, tuple(places)
@@ -44,12 +47,14 @@ class Objective:
         self._outside = [i for i, path in enumerate(paths) if path not in inside]
         self._early = [i for i, path in enumerate(paths) if path not in inside | free]
         self.evaluations = 0
+        self.on_answers = lambda _: None
         self.n_refused = 0
         self.refusal: Refused | None = None
 
     def __call__(self, points: Vector) -> Vector:
         """Return the test error at points of shape ``(m, d)``; infinite where there is no finite one, or no answer."""
         points = np.asarray(points, float)
+        answered = self.evaluations
         self.evaluations += len(points)
         errors = np.full(len(points), np.inf)
         for solved in solve(self._families(points)):
@@ -57,6 +62,8 @@ class Objective:
             values = solved.columns["test_error"]
             found = np.array([np.nan if value is None else value for value in values.tolist()], float)
             errors[members] = np.where(np.isfinite(found), found, np.inf)
+            answered += solved.size
+            self.on_answers(answered)
             for refusal in solved.refused.values():
                 self._note(refusal)
         return errors

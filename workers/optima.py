@@ -1,13 +1,13 @@
 """From an optima request to its answer: search, certify, and say what the optimum is worth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
 
 import theory
-from api_schemas.canonical import content_address
 from api_schemas.optima import Optima, Optimum, OptimumRequest, SearchPrior
 from api_schemas.prediction import Prediction, PredictionRequest, PredictionWarning
 from theory import ModalEquivalent
@@ -22,6 +22,7 @@ from theory.functionals.optimal_penalty import (
 from theory.solvers.box_search import Found, Minimum, search
 from theory.solvers.curvature import gaussian_about, rise_at
 from workers import optima_warnings
+from workers.addresses import address_of
 from workers.answers import Answer
 from workers.families import solved_together
 from workers.predictions import predict, prediction_of
@@ -42,6 +43,8 @@ MOST_TERMS = 40_000_000
 """Points of a vectorised grid times modes; half of it where ridge regression is solved one by one."""
 MOST_FOLLOWED = 1_000_000
 """Points times modes of what takes more than one solve each, some ten microseconds."""
+SCANNED, SEARCHED = 0.5, 0.9
+"""Shares of the work that count as done once the grid is answered, and once the descents are."""
 NEGLIGIBLE = 1e-9
 """Of the largest test error on the grid: rises from an error of 0 are relative to this much."""
 
@@ -61,7 +64,7 @@ class _Outcome:
 
 def key_of(request: OptimumRequest) -> str:
     """Return the content address of a request's answer."""
-    return content_address(request, solver_version=KEY_PREFIX)
+    return address_of(request, solver=KEY_PREFIX)
 
 
 def check(request: OptimumRequest) -> None:
@@ -73,19 +76,23 @@ def check(request: OptimumRequest) -> None:
     prepare(request)
 
 
-def optima(request: OptimumRequest, *, key: str | None = None) -> Optima:
+def optima(
+    request: OptimumRequest, *, key: str | None = None, progress: Callable[[float], object] = lambda _: None
+) -> Optima:
     """Answer a request.
 
     Args:
         request: validated against its schema.
         key: of the request, when the caller has it already.
+        progress: called with the share that is done, as far as it can be told.
 
     Raises:
         Refused: a path, a range or the budget is not admissible, no point has an answer, or none is within the budget.
     """
     prepared = prepare(request)
     with np.errstate(all="ignore"):
-        outcome = _stationary(prepared) if prepared.modes is not None else _searched(prepared)
+        outcome = _stationary(prepared) if prepared.modes is not None else _searched(prepared, progress)
+        progress(SEARCHED)
         best = outcome.minima[0]
         scale = max(best.value, NEGLIGIBLE * outcome.largest) or 1.0
         function = _on_branch(prepared) if prepared.modes is not None else prepared.objective
@@ -166,10 +173,16 @@ def _on_branch(prepared: Search) -> Any:
     return errors if axis.lower < 0.0 else prepared.objective
 
 
-def _searched(prepared: Search) -> _Outcome:
+def _searched(prepared: Search, progress: Callable[[float], object]) -> _Outcome:
     """Minimise by a grid and descent."""
     request, axes, objective, cost = prepared.request, prepared.axes, prepared.objective, prepared.cost
     sizes, basins, accuracy = _plan(prepared)
+    objective.on_answers = lambda count: progress(SCANNED * min(count / prod(sizes), 1.0))
+
+    def descended(share: float) -> None:
+        objective.on_answers = lambda _: None  # the grid is done
+        progress(SCANNED + (SEARCHED - SCANNED) * share)
+
     at_most = request.budget.at_most if request.budget is not None else np.inf
 
     def room(points: Vector) -> Vector:
@@ -193,6 +206,7 @@ def _searched(prepared: Search) -> _Outcome:
             starts=[own] if within else [],
             most_basins=basins,
             accuracy=accuracy,
+            progress=descended,
         )
     except ValueError:
         assert request.budget is not None

@@ -125,6 +125,11 @@ def set_memory(n_bytes: int) -> None:
     _memory = n_bytes
 
 
+def memory() -> int:
+    """Return how many that are."""
+    return _memory
+
+
 @contextmanager
 def estimates_within(seconds: float) -> Iterator[None]:
     """Have estimates that are expected to take longer, all of them together, refused inside: :class:`EstimateTakesLong`."""

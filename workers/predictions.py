@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 import theory
-from api_schemas.canonical import content_address
 from api_schemas.features import KernelFeatures
 from api_schemas.prediction import (
     Effective,
@@ -19,8 +18,10 @@ from api_schemas.prediction import (
 )
 from api_schemas.regime import RegressionRegime
 from theory import InadmissibleProblem
+from workers.addresses import address_of
 from workers.answers import Answer, Built
 from workers.building import build, inadmissible, too_far_apart
+from workers.deadlines import check_time
 from workers.gradients import gradient_of
 from workers.kinds import Kind
 from workers.pools import PoolSource
@@ -32,7 +33,7 @@ KEY_PREFIX = f"foretell/{theory.SOLVER_VERSION}"
 
 def key_of(request: PredictionRequest) -> str:
     """Return the content address of a request's answer."""
-    return content_address(request, solver_version=KEY_PREFIX)
+    return address_of(request, solver=KEY_PREFIX)
 
 
 def predict(request: PredictionRequest, *, key: str | None = None) -> Prediction:
@@ -59,6 +60,7 @@ def answer_of(request: PredictionRequest, built: Built) -> Answer:
     Raises:
         Refused: the theory's assumptions do not hold for it.
     """
+    check_time()
     learner = LEARNERS[request.model.learner.kind]
     try:
         # What leaves double precision here raises an error or is refused below.

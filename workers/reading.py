@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -41,28 +41,31 @@ def dataset_id_of(digest: str, form: DatasetForm) -> str:
     return hashlib.sha256(f"{digest}\n".encode() + canonical_json(form)).hexdigest()
 
 
-def read(upload: Path, reading: DatasetReading, folder: Path) -> Dataset:
+def read(
+    upload: Path, reading: DatasetReading, folder: Path, *, check_room: Callable[[int], object] = lambda _: None
+) -> Dataset:
     """Read a file into the arrays of a data set and describe it.
 
     Args:
         upload: the file.
         reading: how it is to be read.
         folder: where ``rows.npy``, ``targets.npy``, ``labels.npy`` and ``dataset.json`` are written.
+        check_room: called with the bytes that are about to be written; raises where they may not be.
 
     Raises:
         Refused: it cannot be read, or is no data set.
-        OSError: the disk is full.
+        OSError: the disk is full, or data sets take as much as they may.
     """
     with _bounded_memory(2 * reading.limit + ROOM_BYTES):
         try:
-            return _read(upload, reading, folder)
+            return _read(upload, reading, folder, check_room)
         except MemoryError:
             raise TooLarge(
                 "/file", f"expands to more memory than a file may here, whose numbers are at most {reading.limit} bytes"
             ) from None
 
 
-def _read(upload: Path, reading: DatasetReading, folder: Path) -> Dataset:
+def _read(upload: Path, reading: DatasetReading, folder: Path, check_room: Callable[[int], object]) -> Dataset:
     form, limit = reading.form, reading.limit
     format_ = form.format
     assert format_ is not None, "told before the file was accepted"
@@ -81,9 +84,11 @@ def _read(upload: Path, reading: DatasetReading, folder: Path) -> Dataset:
                 raise TooLarge("/file", f"has more than {limit} bytes of numbers; send fewer rows or columns")
             values = codes.coded(block.targets[0], checks.rows) if codes else np.column_stack(block.targets)
             checks.add(block, values)
+            check_room(8 * width * len(block.features))
             rows.append(block.features)
             kept.append(values.astype(np.float64).reshape(len(block.features), -1))
     _check_rows(checks, codes)
+    check_room(8 * checks.rows * (width - len(features)))
     given = np.load(folder / "targets.raw", mmap_mode="r")
     if codes is None:
         np.save(folder / "targets.npy", np.ascontiguousarray(given))
@@ -94,6 +99,7 @@ def _read(upload: Path, reading: DatasetReading, folder: Path) -> Dataset:
             raise TooLarge(
                 "/file", f"has {len(classes)} classes, whose codes take more than {limit} bytes; send fewer rows"
             )
+        check_room(8 * len(index) * len(classes))
         np.save(folder / "labels.npy", index)
         np.save(folder / "targets.npy", codes_of(index, len(classes)))
     (folder / "targets.raw").unlink()
@@ -130,6 +136,8 @@ def _columns(upload: Path, form: DatasetForm, limit: int) -> tuple[Source, list[
         whole_array, wanted = wanted[0], []
     source = _opened(upload, form, target_array=whole_array, limit=limit)
     columns = source.columns
+    if not columns:
+        raise BadFile("/file", "has no columns")
     named = _names(columns)
     of_array = list(source.own_targets)
     if of_array and wanted:

@@ -13,9 +13,9 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 import theory
-from api_schemas.canonical import content_address
 from api_schemas.requirement import Requirement, RequirementRequest
 from theory.covariance import Vector
+from workers.addresses import address_of
 from workers.building import build
 from workers.divergences import thresholds
 from workers.families import solved_together
@@ -27,6 +27,8 @@ from workers.refusals import OutsideVocabulary, Refused
 KEY_PREFIX = f"foretell/{theory.SOLVER_VERSION}/requirements"
 SCANNED_TOGETHER, SCANNED = 1025, 129
 """Points of the scan, where they are solved together and where not."""
+SCAN_SHARE, REFINED_SHARE = 0.6, 0.8
+"""Of the work that count as done once the range is scanned, and once valleys and hills are refined."""
 PROMINENT = 1e-11
 """Relative; smaller hills and valleys are rounding."""
 ACCURACY = 1e-13
@@ -37,7 +39,7 @@ MOST_NUDGES = 60
 
 def key_of(request: RequirementRequest) -> str:
     """Return the content address of an answer."""
-    return content_address(request, solver_version=KEY_PREFIX)
+    return address_of(request, solver=KEY_PREFIX)
 
 
 def check(request: RequirementRequest) -> None:
@@ -49,19 +51,23 @@ def check(request: RequirementRequest) -> None:
     _Search.of(request)
 
 
-def requirement(request: RequirementRequest, *, key: str | None = None) -> Requirement:
+def requirement(
+    request: RequirementRequest, *, key: str | None = None, progress: Callable[[float], object] = lambda _: None
+) -> Requirement:
     """Find where a target is met.
 
     Args:
         request: validated against its schema.
         key: of the request, when the caller has it already.
+        progress: called with the share that is done, as far as it can be told.
 
     Raises:
         Refused: the theory's assumptions do not hold somewhere in the range, or the number is none that this learner has.
     """
     search = _Search.of(request)
-    points, values = search.scan()
+    points, values = search.scan(lambda share: progress(SCAN_SHARE * share))
     points, values = search.refined(points, values)
+    progress(REFINED_SHARE)
     intervals = search.intervals(points, values)
     least = int(np.argmin(values))
     finite = bool(np.isfinite(values[least]))
@@ -126,7 +132,7 @@ class _Search:
         """Return the grid with other values."""
         return _with_values(self.grid, np.asarray(values, float))
 
-    def scan(self) -> tuple[Vector, Vector]:
+    def scan(self, progress: Callable[[float], object]) -> tuple[Vector, Vector]:
         """Return points over the range, thresholds included, and the number at each; infinite where the theory diverges."""
         low, high = self.grid.axes[0].values
         together = self.grid.axes[0].place.path in solved_together(self.grid.request)
@@ -134,7 +140,7 @@ class _Search:
         points = np.geomspace(low, high, count) if self.log else np.linspace(low, high, count)
         points = np.unique(np.round(points)) if self.whole else np.unique(points)
         grid = self.grid_at(points)
-        found = table(grid, [self.name])
+        found = table(grid, [self.name], progress=lambda done: progress(done / grid.size))
         values = _infinite(found.columns[self.name], found.status)
         if np.all(np.isnan(values)) or np.any(np.isnan(values[found.status != DIVERGENT])):
             raise Refused(

@@ -28,6 +28,7 @@ from theory.functionals import allocation, scaling_laws
 from theory.functionals.power_law_fit import PowerLawFit, fit_power_law
 from theory.functionals.scaling_laws import PowerLaw
 from workers import scaling_warnings
+from workers.deadlines import check_time
 from workers.publications import (
     BORDELON,
     CAPONNETTO_DE_VITO,
@@ -59,12 +60,15 @@ def check(request: ScalingLawsRequest) -> None:
     _prepare(request)
 
 
-def scaling_laws_of(request: ScalingLawsRequest, *, key: str | None = None) -> ScalingLaws:
+def scaling_laws_of(
+    request: ScalingLawsRequest, *, key: str | None = None, progress: Callable[[float], object] = lambda _: None
+) -> ScalingLaws:
     """Answer a request.
 
     Args:
         request: validated against its schema.
         key: of the request, when the caller has it already.
+        progress: called with the share that is done.
 
     Raises:
         Refused: the spectrum cannot be fitted, or it asks for too much.
@@ -72,8 +76,14 @@ def scaling_laws_of(request: ScalingLawsRequest, *, key: str | None = None) -> S
     with np.errstate(all="ignore"):
         law, fit, modes = _prepare(request)
         different = dict.fromkeys(request.budgets)
-        ridge_of = {budget: allocation.allocate_ridge(modes, budget) for budget in different}
-        flow_of = {budget: allocation.allocate_flow(modes, budget) for budget in different}
+        ridge_of, flow_of = {}, {}
+        for done, budget in enumerate(different):
+            check_time()
+            ridge_of[budget] = allocation.allocate_ridge(modes, budget)
+            progress((done + 0.5) / len(different))
+            check_time()
+            flow_of[budget] = allocation.allocate_flow(modes, budget)
+            progress((done + 1.0) / len(different))
         ridge = [ridge_of[budget] for budget in request.budgets]
         flow = [flow_of[budget] for budget in request.budgets]
         amplitudes = _amplitudes(law)

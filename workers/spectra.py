@@ -22,6 +22,7 @@ from api_schemas.spectra import (
     StatisticValue,
 )
 from theory import InadmissibleProblem, spectra
+from workers.deadlines import check_time
 from workers.matrices import Prepared, prepare
 from workers.publications import BAI_SILVERSTEIN
 from workers.refusals import Refused
@@ -45,12 +46,15 @@ def key_of(request: SpectrumRequest) -> str:
     return content_address(request, solver_version=KEY_PREFIX)
 
 
-def spectrum(request: SpectrumRequest, *, key: str | None = None) -> Spectrum:
+def spectrum(
+    request: SpectrumRequest, *, key: str | None = None, progress: Callable[[float], object] = lambda _: None
+) -> Spectrum:
     """Answer a request.
 
     Args:
         request: validated against its schema.
         key: of the request, when the caller has it already.
+        progress: called with the share that is done.
 
     Raises:
         Refused: the theory's assumptions do not hold for it, or it asks for too much.
@@ -60,12 +64,20 @@ def spectrum(request: SpectrumRequest, *, key: str | None = None) -> Spectrum:
     prepared = prepare(request)
     law = prepared.law
     _bound_work(request, prepared)
+    steps = 3 + len(functions)
+    progress(1 / steps)
     with np.errstate(all="ignore"):
+        check_time()
         x, y = spectra.density(law, request.grid.num)
-        statistics = [
-            _statistic(prepared, asked, function) for asked, function in zip(request.statistics, functions, strict=True)
-        ]
+        progress(2 / steps)
+        statistics = []
+        for asked, function in zip(request.statistics, functions, strict=True):
+            check_time()
+            statistics.append(_statistic(prepared, asked, function))
+            progress((2 + len(statistics)) / steps)
+        check_time()
         transform = _transform(request, law)
+        progress(1.0)
     missing = int(np.isnan(y).sum())
     caveats = [*of_uncertified(missing, y.size), *of_sizes(request.regime.n_samples), *prepared.caveats]
     sources = [*prepared.sources, *((BAI_SILVERSTEIN,) if prepared.gaussian and request.statistics else ())]

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic_core import to_json
 
 import theory
-from api_schemas.canonical import content_address
 from api_schemas.sweep import MOST_NUMBERS, MOST_POINTS, ListedAxis, SpacedAxis, SweepRequest
 from theory.covariance import Vector
+from workers.addresses import address_of
 from workers.building import build
 from workers.divergences import Divergences, divergences
 from workers.families import not_built, solved_together
@@ -70,7 +70,7 @@ class SweepAnswer:
 
 def key_of(request: SweepRequest) -> str:
     """Return the content address of a sweep's answer."""
-    return content_address(request, solver_version=KEY_PREFIX)
+    return address_of(request, solver=KEY_PREFIX)
 
 
 def grid_of(request: SweepRequest) -> Grid:

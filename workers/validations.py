@@ -8,12 +8,12 @@ from typing import Any, Literal, NamedTuple
 from scipy.special import ndtr, stdtrit
 
 import theory
-from api_schemas.canonical import content_address
 from api_schemas.prediction import Prediction, PredictionRequest
 from api_schemas.regime import DatasetRegime, MixtureRegime
 from api_schemas.validation import Comparison, Validation, ValidationRequest
 from simulation.devices import HOST, Device
 from simulation.statistics import Moments
+from workers.addresses import address_of
 from workers.finite import QUANTITIES, cost, finite_problem
 from workers.predictions import predict
 from workers.refusals import Refused
@@ -50,7 +50,7 @@ class Chunk(NamedTuple):
 
 def key_of(request: ValidationRequest) -> str:
     """Return the content address of a validation."""
-    return content_address(request, solver_version=KEY_PREFIX)
+    return address_of(request, solver=KEY_PREFIX)
 
 
 def check(request: ValidationRequest) -> None:

@@ -13,6 +13,7 @@ from api_schemas.scaling import ScalingLaws, ScalingLawsRequest
 from api_schemas.spectra import Spectrum, SpectrumRequest
 from api_schemas.sweep import Sweep, SweepRequest
 from workers import building, dataset_jobs, optima, predictions, requirements, scaling, spectra, sweeps
+from workers.addresses import dataset_of
 from workers.queue import RESULT_TTL_SECONDS, TIME_LIMIT_SECONDS
 from workers.refusals import TooLarge
 
@@ -101,7 +102,7 @@ class Work:
 
 def may_be_kept(request: Any) -> bool:
     """Whether an answer may be kept and found again: not where it is about a data set, which leaves nothing when deleted."""
-    return dataset_jobs.dataset_of(request) is None
+    return dataset_of(request) is None
 
 
 PREDICTION = Work(
@@ -120,6 +121,7 @@ SPECTRUM = Work(
     result=Spectrum,
     key_of=spectra.key_of,
     work_out=spectra.spectrum,
+    reports=True,
     make_sure=spectra.check,
     way_out="use fewer distinct eigenvalues, points or statistics",
     apart=True,
@@ -130,6 +132,7 @@ SCALING_LAWS = Work(
     result=ScalingLaws,
     key_of=scaling.key_of,
     work_out=scaling.scaling_laws_of,
+    reports=True,
     make_sure=scaling.check,
     way_out="use fewer modes or budgets",
 )
@@ -140,6 +143,7 @@ OPTIMUM = Work(
     result=Optima,
     key_of=optima.key_of,
     work_out=optima.optima,
+    reports=True,
     make_sure=optima.check,
     way_out="search fewer paths, or use fewer modes",
 )
@@ -165,6 +169,7 @@ REQUIREMENT = Work(
     result=Requirement,
     key_of=requirements.key_of,
     work_out=requirements.requirement,
+    reports=True,
     make_sure=requirements.check,
     way_out="search a narrower range, or use fewer modes",
 )

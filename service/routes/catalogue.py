@@ -15,7 +15,7 @@ router = APIRouter(tags=["catalogue"])
     name="readCatalogue",
     summary="List every kind, its parameters, what goes together, and its sources",
     response_model=Catalogue,
-    responses=problem_responses(401, 429, 500),
+    responses=problem_responses(400, 401, 429, 500),
 )
 async def read_catalogue(request: Request) -> Any:
     """Describe everything that can be asked."""

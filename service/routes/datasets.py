@@ -16,6 +16,7 @@ from service.problems import ProblemException
 from service.replying import idempotency_of, waits_of
 from service.responses import problem_responses
 from service.settings import Settings
+from workers.data_store import NoRoom
 
 router = APIRouter(tags=["datasets"])
 
@@ -77,7 +78,8 @@ async def create_dataset(request: Request) -> Any:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        detail = "the disk with the data sets is full; delete some, or ask whoever runs the service"
+        full = "the disk with the data sets is full; delete some, or ask whoever runs the service"
+        detail = str(error) if isinstance(error, NoRoom) else full
         raise ProblemException("insufficient_storage", detail) from None
     applied = {}
     waits = waits_of(headers)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -217,3 +218,23 @@ def test_without_a_queue_there_is_a_way_out(tmp_path: Any) -> None:
         assert int(answer.headers["retry-after"]) >= 1
         assert_problem(ask(alone, OPTIMA.path, OPTIMUM_EXAMPLE, **LATER), 503, "unavailable")
         assert alone.predict().status_code == 200
+
+
+def test_an_optimum_says_how_far_it_is(working: RunningService) -> None:
+    hinge = {**LOGISTIC, "model": {"learner": {"kind": "hinge", "penalty": 0.1}}}
+    body = {"request": hinge, "over": [PENALTIES, SAMPLES]}
+    accepted = ask(working, OPTIMA.path, body, **LATER).json()
+    assert accepted["kind"] == "optimum"
+    wait_until(lambda: 0.0 < listed(working, accepted["id"])["progress"] < 1.0, what="a report of progress")
+    assert httpx.delete(f"{working.url}/v1/jobs/{accepted['id']}").json()["status"] == "cancelled"
+
+
+def test_what_runs_out_of_time_keeps_no_core(tmp_path: Path) -> None:
+    # Two hundred points, of which each takes a while, are answered at once whatever they take; and one thread answers.
+    model = {"features": {"kind": "two_layer", "hidden_units": 3}, "learner": {"kind": "sgd", "step_size": 0.3}}
+    regime = {"kind": "teacher_network", "hidden_units": 3, "n_samples": 20000, "n_features": 100}
+    axis = {"path": "model.learner.step_size", "start": 0.1, "stop": 0.5, "num": 200}
+    with RunningService(tmp_path, time_limit="2", threads="1") as own:
+        sweep = {"request": {"model": model, "regime": regime}, "axes": [axis]}
+        assert ask(own, SWEEPS.path, sweep).status_code == 202
+        wait_until(lambda: ask(own, PREDICTIONS.path, LOGISTIC).status_code == 200, seconds=15, what="the thread")

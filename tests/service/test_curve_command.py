@@ -51,6 +51,13 @@ class TestCurves:
             assert abs(point["trained"]["mean"] - point["test_error"]) < reach
         assert REPLICATES == 10
 
+    def test_sizes_that_cannot_be_trained_are_named(self) -> None:
+        done = run("--model", "linear", "--train", "--sizes", "40,60.5,397,398,442", "--json")
+        assert done.exit_code == 0, done.output
+        assert "not trained with 60.5, 398, 442 samples: of 442 rows up to 397" in done.stderr
+        [found] = json.loads(done.stdout)
+        assert [point["trained"] is None for point in found["points"]] == [False, True, False, True, True]
+
     def test_classes(self) -> None:
         [found] = points("--model", "laplace,penalty=0.01", "--sizes", "50:500:3:log", dataset=DIGITS)
         assert found["metric"] == "misclassification"

@@ -3,13 +3,14 @@
 import concurrent.futures
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.datasets import BINARY, DIGITS, HARD, MISSING, digits, keep_all
-from tests.running import RunningService, wait_until
+from tests.running import EXAMPLE, RunningService, wait_until
 from tests.service.wire import assert_problem, finite
 from tests.workers.test_dataset_requests import LAPLACE, LINEAR, RBF, RELU, body
 from tests.workers.test_worker import ended, running_worker, workers_started
@@ -53,6 +54,18 @@ def test_revalidation_and_no_cache(service: RunningService) -> None:
     assert anew.headers["cache-status"] == BYPASS
 
 
+def test_numbers_from_fewer_rows_have_another_key(service: RunningService, tmp_path: Path) -> None:
+    own = {"datasets_dir": str(service.data_dir / "datasets"), "pool_memory": str(2**20)}
+    with RunningService(tmp_path, **own) as other:  # whose estimates are of 295 rows
+        for asked, differs in ((body(RBF, BINARY), True), (EXAMPLE, False)):
+            here, there = post(service, "predictions", asked), post(other, "predictions", asked)
+            assert (here.status_code, there.status_code) == (200, 200)
+            assert (here.json()["test_error"] != there.json()["test_error"]) is differs
+            assert (here.headers["etag"] != there.headers["etag"]) is differs
+            again = post(other, "predictions", asked, **{"If-None-Match": here.headers["etag"]})
+            assert again.status_code == (200 if differs else 304)
+
+
 def test_equal_requests_at_once_make_the_estimate_once(service: RunningService) -> None:
     kernel = {"kind": "kernel", "kernel": {"kind": "rbf", "length_scale": 0.77}}
     before = len(DataStore(service.data_dir / "datasets").pool_names(BINARY))
@@ -71,6 +84,15 @@ def test_every_resource_takes_it(service: RunningService) -> None:
     assert swept.headers["cache-status"] == BYPASS
     low, error, high = (swept.json()["columns"][name] for name in ("interval_low", "test_error", "interval_high"))
     assert all(a < b < c for a, b, c in zip(low, error, high, strict=True))
+    over_penalties: Any = [{"path": "model.learner.penalty", "values": [1e-7, 0.1]}]
+    asked = {"request": body(RBF, BINARY, 300), "axes": over_penalties, "columns": ["test_error", "pool.reliability"]}
+    table = post(service, "sweeps", asked, Accept="text/csv").text.splitlines()
+    assert table[0] == "model.learner.penalty,test_error,pool.reliability,status"
+    for row, penalty in zip(table[1:], over_penalties[0]["values"], strict=True):
+        single = post(service, "predictions", body(RBF, BINARY, 300, penalty)).json()
+        assert float(row.split(",")[2]) == pytest.approx(single["pool"]["reliability"], rel=1e-9)
+        unreliable = "unreliable_pool" in [warning["code"] for warning in single["warnings"]]
+        assert unreliable == (abs(float(row.split(",")[2])) > 0.1) == (penalty == 1e-7)
     over = [{"path": "model.learner.penalty", "lower": 1e-6, "upper": 10, "scale": "log"}]
     best = post(service, "optima", {"request": body(LINEAR), "over": over})
     assert best.headers["cache-status"] == BYPASS

@@ -27,12 +27,14 @@ from tests.service.wire import Wire, assert_problem, finite, memory_stays, post_
 from tests.workers.files import CLASSES, FILES, csv_of, npy_of
 from tests.workers.test_worker import ended, running_worker, workers_started
 from workers import data_store
-from workers.data_store import UPLOADS, DataStore
+from workers.data_store import UPLOAD, UPLOADS, DataStore
 from workers.dataset_jobs import read_in
 from workers.queue import LISTED_KEY, connect
+from workers.refusals import Refused
 
 PATH = "/v1/datasets"
 FORM = {"task": "regression", "target": "y"}
+DATASET_ID = "ab" * 32
 NUMBER = itertools.count()
 
 
@@ -94,7 +96,7 @@ def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service without a worker, that takes little, and waits a second for the rest of a request."""
-    options = {"dataset_limit": "3000000", "receive_timeout": "1", "queue_limit": "5"}
+    options = {"dataset_limit": "3000000", "datasets_quota": "8000000", "receive_timeout": "1", "queue_limit": "5"}
     with RunningService(tmp_path_factory.mktemp("idle"), **options) as running:
         yield running
 
@@ -241,6 +243,32 @@ class TestRefusals:
         assert_problem(httpx.post(idle.url + PATH, headers=headers), status, code)
         assert_no_uploads(idle)
 
+    def test_a_form_may_begin_with_text_for_readers(self, idle: RunningService) -> None:
+        # RFC 2046, 5.1.1: what stands before the first boundary is no part.
+        parts = {"task": b"regression", "target": b"y", "file": content()}
+        body = b"".join(
+            b'--xyz\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), value)
+            for name, value in parts.items()
+        )
+        body = b"This is a message\r\nof several -- parts.\r\n--x, it begins:\r\n" + body + b"--xyz--\r\nand ends\r\n"
+        for size in (1, len(body)):  # the boundary comes in pieces, or in one
+            answer = httpx.post(
+                idle.url + PATH,
+                content=(body[start : start + size] for start in range(0, len(body), size)),
+                headers={"Content-Type": "multipart/form-data; boundary=xyz"},
+            )
+            assert answer.status_code == 202, answer.text
+        assert httpx.delete(f"{idle.url}{PATH}/{answer.json()['dataset_id']}").status_code == 204
+        answer = httpx.post(
+            idle.url + PATH, content=body, headers={"Content-Type": "multipart/form-data; boundary=other"}
+        )
+        assert "boundary that Content-Type names" in assert_problem(answer, 400, "bad_request")["detail"]
+
+    def test_a_field_of_another_format(self, idle: RunningService) -> None:
+        problem = assert_problem(post(idle, form={**FORM, "array": "X"}), 422, "invalid_dataset", pointer="/array")
+        assert "NPZ" in problem["detail"]
+        assert_no_uploads(idle)
+
     def test_a_form_without_its_end(self, idle: RunningService) -> None:
         body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\na,y\n1,2'
         answer = httpx.post(idle.url + PATH, content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
@@ -319,6 +347,37 @@ class TestCutOff:
         finally:
             resource.prlimit(idle.process.pid, resource.RLIMIT_FSIZE, before)
         assert_no_uploads(idle)
+
+
+class TestQuota:
+    def test_what_all_take_together_is_bounded(self, idle: RunningService) -> None:
+        large = b"a,b,y\n" + b"1,2,3\n" * 480_000
+        accepted = [post(idle, large + b"%d,2,3\n" % place) for place in range(2)]
+        assert [answer.status_code for answer in accepted] == [202, 202]
+        used = sum(path.stat().st_size for path in folder_of(idle).rglob("*") if path.is_file())
+        problem = assert_problem(post(idle, large), 507, "insufficient_storage")
+        assert f"data sets take {used} bytes" in problem["detail"]
+        assert "FORETELL_DATASETS_QUOTA allows 8000000" in problem["detail"]
+        assert len(list((folder_of(idle) / UPLOADS).iterdir())) == 2
+        path = f"{idle.url}{PATH}/{accepted[0].json()['dataset_id']}"
+        assert httpx.delete(path).status_code == 204  # the way out
+        accepted[0] = post(idle, large)
+        assert accepted[0].status_code == 202
+        for answer in accepted:
+            httpx.delete(f"{idle.url}{PATH}/{answer.json()['dataset_id']}")
+
+    def test_rows_that_do_not_fit_end_their_job(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        own = DataStore(tmp_path, quota=3000)  # the file takes 2 kB, and its rows another
+        monkeypatch.setattr(data_store, "_opened", [own])
+        folder = own.new_upload()
+        (folder / UPLOAD).write_bytes(content())
+        own.keep_upload(folder, DATASET_ID)
+        form = DatasetForm(task="regression", target=["y"], format="csv")
+        reading = DatasetReading(dataset_id=DATASET_ID, name="pool.csv", limit=2**20, form=form)
+        with pytest.raises(Refused, match="FORETELL_DATASETS_QUOTA allows 3000") as refusal:
+            read_in(reading, key=DATASET_ID)
+        assert refusal.value.code == "insufficient_storage"
+        assert own.used_bytes == 0
 
 
 class TestReading:

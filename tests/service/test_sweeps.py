@@ -81,7 +81,7 @@ class TestAnswers:
                         single if name not in ENDS else (single["interval"] or (None, None))[ENDS.index(name)]
                     )
                     for part in name.split(".") if name not in ENDS else ():
-                        expected = None if expected is None else expected[part]
+                        expected = None if expected is None else expected.get(part)
                     got = found["columns"][name][i][j]
                     assert got == expected or np.isclose(got, expected, rtol=1e-13, atol=0.0), name
 

@@ -207,6 +207,12 @@ class TestList:
             assert cursor is None
             assert seen == ids[::-1]
 
+    @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets", "/v1/catalogue", "/v1/jobs/x", "/v1/datasets/x"])
+    def test_unknown_parameters_are_refused(self, idle: RunningService, path: str) -> None:
+        problem = assert_problem(httpx.get(f"{idle.url}{path}?page_size=5"), 400, "bad_request")
+        assert "'page_size' is no parameter" in problem["detail"]
+        assert httpx.get(f"{idle.url}/healthz?page_size=5").status_code == 200
+
     @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=!", "cursor=Zm9v"])
     def test_bad_parameters(self, idle: RunningService, query: str) -> None:
         problem = assert_problem(httpx.get(f"{idle.url}/v1/jobs?{query}"), 400, "bad_request")

@@ -1,6 +1,9 @@
 """The store of data sets: what appears and disappears in one step, and that no name leads out of it."""
 
+import errno
 import os
+import shutil
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,17 @@ from api_schemas.dataset import DatasetForm, DatasetReading
 from tests.workers.files import csv_of
 from theory.pools import pool_of_rows
 from workers import data_store
-from workers.data_store import ABANDONED_SECONDS, DELETED, MAKING, UPLOAD, UPLOADS, DataStore, NotReady, UnknownDataset
+from workers.data_store import (
+    ABANDONED_SECONDS,
+    DELETED,
+    MAKING,
+    UPLOAD,
+    UPLOADS,
+    DataStore,
+    NoRoom,
+    NotReady,
+    UnknownDataset,
+)
 from workers.reading import read
 
 ID = "ab" * 32
@@ -159,6 +172,43 @@ def test_what_was_abandoned_goes_after_a_week(store: DataStore) -> None:
     assert not any(folder.exists() for folder in old)
     assert store.is_ready(ID)
     assert store.exists(OTHER)
+
+
+def test_all_together_take_no_more_than_their_quota(store: DataStore) -> None:
+    reading = sent(store)
+    full = DataStore(store.folder, quota=store.used_bytes + 1500)  # 30 rows of 4 numbers take 960, and their copy
+    assert full.check_room(1500) == 1500.0
+    with full.making(ID) as folder:
+        read(store.upload_folder(ID) / UPLOAD, reading, folder, check_room=full.check_room)
+    full.drop_upload(ID)
+    used = sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file())
+    assert full.used_bytes == used == store.dataset(ID).stored_bytes
+    with pytest.raises(NoRoom, match=rf"take {used} bytes .* FORETELL_DATASETS_QUOTA allows .* delete some") as refusal:
+        full.keep_pool(ID, "linear", pool_of(store))
+    assert refusal.value.errno == errno.EDQUOT
+    assert full.pool_names(ID) == []
+    sent(store, OTHER)
+    with pytest.raises(NoRoom), full.making(OTHER) as folder:
+        read(store.upload_folder(OTHER) / UPLOAD, reading, folder, check_room=full.check_room)
+    full.delete(OTHER)
+    assert full.used_bytes == used
+    store.keep_pool(ID, "linear", pool_of(store))
+    assert store.check_room(2**60) == inf
+
+
+def test_what_disappears_while_it_is_counted_is_not(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(store)
+    used, doomed, listed = store.used_bytes, store.new_upload(), os.scandir
+    (doomed / UPLOAD).write_bytes(b"1,2")
+
+    def remove_and_list(path: Any) -> Any:
+        if path in (doomed, str(doomed)) and doomed.exists():
+            shutil.rmtree(doomed)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", remove_and_list)
+    assert store.used_bytes == used
+    assert not doomed.exists()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", ".uploads", "a" * 63, "A" * 64, "a" * 64 + "\n", "a" * 65])

@@ -16,6 +16,7 @@ from api_schemas.sweep import SweepRequest
 from api_schemas.validation import Validation, ValidationRequest
 from tests.datasets import BINARY, DIABETES, DIGITS, MISSING, diabetes, digits, keep
 from tests.datasets import codes as coded
+from tests.running import EXAMPLE
 from workers import estimation, optima, requirements, spectra, sweeps, validations
 from workers import pools as estimates
 from workers.batches import predict_all
@@ -159,6 +160,25 @@ def test_fewer_rows_than_there_are_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.pool is not None
     assert (found.pool.n_used, found.pool.extrapolated) == (300, True)
     assert {"subsampled_pool", "beyond_pool"} <= {warning.code for warning in found.warnings}
+
+
+def test_how_much_memory_estimates_may_take_is_part_of_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    axis = {"path": "regime.n_samples", "values": [10, 20]}
+    over = {"path": "model.learner.penalty", "lower": 0.01, "upper": 1.0}
+    reach = {"path": "regime.n_samples", "lower": 10, "upper": 100, "reach": {"test_error": 0.5}}
+    asked: list[tuple[Any, Any]] = [
+        (key_of, request()),
+        (sweeps.key_of, SweepRequest.model_validate({"request": body(), "axes": [axis]})),
+        (optima.key_of, OptimumRequest.model_validate({"request": body(), "over": [over]})),
+        (requirements.key_of, RequirementRequest.model_validate({"request": body(), **reach})),
+        (validations.key_of, ValidationRequest.model_validate({"request": body()})),
+    ]
+    before = [address(one) for address, one in asked]
+    elsewhere = PredictionRequest.model_validate(EXAMPLE)
+    other = key_of(elsewhere)
+    monkeypatch.setattr(estimates, "_memory", 2**20)
+    assert all(address(one) != key for (address, one), key in zip(asked, before, strict=True))
+    assert key_of(elsewhere) == other
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from tests.workers.files import (
     table_of,
     with_row,
 )
-from workers.file_formats import LONGEST_MAGIC, format_of
+from workers.file_formats import LONGEST_MAGIC, with_format
 from workers.reading import dataset_id_of, read
 from workers.refusals import Refused
 
@@ -44,8 +44,8 @@ class Found(NamedTuple):
 
 def found(folder: Path, content: bytes, target: list[str], *, limit: int = LIMIT, **fields: Any) -> Found:
     """Read a file as a worker does."""
-    format_ = format_of(content[:LONGEST_MAGIC], asked=fields.pop("format", None))
-    form = DatasetForm(**{"task": "regression", **fields, "target": target, "format": format_})
+    sent = DatasetForm(**{"task": "regression", **fields, "target": target})
+    form = with_format(sent, content[:LONGEST_MAGIC])
     upload = folder / "upload"
     upload.write_bytes(content)
     reading = DatasetReading(dataset_id="0" * 64, name="file", limit=limit, form=form)
@@ -100,6 +100,8 @@ def test_standardised_by_all_rows(standardize: str, tmp_path: Path) -> None:
         (CLASSES, ["no", "yes"]),
         (np.where(LABELS > 0, 10, 9), ["9", "10"]),  # by number, not by spelling
         (np.where(LABELS > 0, "1.0", "2"), ["1", "2"]),
+        (np.where(LABELS > 0, "1_0", "10"), ["10", "1_0"]),
+        (np.where(LABELS > 0, "\u0663", "3"), ["3", "\u0663"]),
         (np.where(LABELS > 0, "true", "false"), ["false", "true"]),
     ],
 )
@@ -177,6 +179,15 @@ def archive_of(**members: bytes) -> bytes:
     return file.getvalue()
 
 
+def workbook() -> bytes:
+    """What a zip archive of another program looks like."""
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("[Content_Types].xml", "xl/workbook.xml"):
+            archive.writestr(name, "<xml/>")
+    return file.getvalue()
+
+
 def claiming(shape: str) -> bytes:
     """An NPY whose header claims another shape."""
     return npy_of(TABLE).replace(b"(30, 4)", shape.encode()[:7].ljust(7))
@@ -203,6 +214,8 @@ OBJECTS = np.array([[1, None]] * 30, object)
 LINES = csv_of().split("\n")
 MANY = "a,y\n" + "".join(f"{place * place % 7},c{place}\n" for place in range(300))
 COLUMNS = dict(zip("abc", ROWS.T, strict=True))
+WITH_NULL = pyarrow.DictionaryArray.from_arrays([0, 1] * 15, ["u", None])
+CHECKED = parquet_of(table_of(), write_page_checksum=True, compression="none", use_dictionary=False)
 
 DEFECTS: dict[str, tuple[tuple[bytes, dict[str, Any]], str, str]] = {
     "empty": (regression(b""), "/file", "is empty"),
@@ -325,6 +338,35 @@ DEFECTS: dict[str, tuple[tuple[bytes, dict[str, Any]], str, str]] = {
         regression(arrow_of(table_of(), stream=True)[:-200]),
         "/file",
         "cannot be read as Arrow",
+    ),
+    "something behind an array": (
+        regression(npy_of(TABLE) + b"more", "3"),
+        "/file",
+        "has 4 bytes after the numbers that its header announces",
+    ),
+    "something behind a stream": (
+        regression(arrow_of(table_of(), stream=True) + b"more"),
+        "/file",
+        "has 4 bytes after the end of its stream",
+    ),
+    "a workbook": (bare(workbook(), "y"), "/file", "is a zip archive without arrays"),
+    "a name of two lines": (regression(csv_of().replace("a", '"a\nx"', 1)), "/file", "a quote in its first line"),
+    "no columns": (regression(arrow_of(pyarrow.table({}))), "/file", "has no columns"),
+    "an array without columns": (regression(npy_of(ROWS[:, :0]), "-1"), "/file", "has no columns"),
+    "a null among the values of a dictionary": (
+        (arrow_of(table_of(a=LABELS, y=WITH_NULL)), {"target": ["y"], "task": "classification"}),
+        "/file",
+        "column 'y' is empty in row 2",
+    ),
+    "an array of a format without": (
+        (csv_of().encode(), {"target": ["y"], "array": "X"}),
+        "/array",
+        "names an array of an NPZ, and the file is 'csv'",
+    ),
+    "a damaged page": (
+        regression(spoilt(CHECKED, CHECKED.index(ROWS[7:9, 1].tobytes()))),
+        "/file",
+        "is damaged, as a checksum in it says",
     ),
     "another format": ((csv_of().encode(), {"target": ["y"], "format": "parquet"}), "/format", "is 'parquet'"),
 }

@@ -88,6 +88,7 @@ def search(
     starts: Sequence[Sequence[float]] = (),
     most_basins: int = MOST_BASINS,
     accuracy: float = ACCURACY,
+    progress: Callable[[float], object] = lambda _: None,
 ) -> Found:
     """Find the local minima of a function on a box.
 
@@ -100,11 +101,12 @@ def search(
         starts: further points from which to descend, in natural coordinates.
         most_basins: how many basins are descended into.
         accuracy: of a minimum, in cells of the grid; no finer than the function's own.
+        progress: called with the share of the descents that are done.
 
     Raises:
         ValueError: no point of the grid is within the budget.
     """
-    return _Search(function, axes, sizes, room, accuracy).run(starts, most_basins)
+    return _Search(function, axes, sizes, room, accuracy).run(starts, most_basins, progress)
 
 
 class _Search:
@@ -120,7 +122,7 @@ class _Search:
         self._cells = span / np.maximum(counts - 1, 1)
         self.evaluations = 0
 
-    def run(self, starts: Sequence[Sequence[float]], most_basins: int) -> Found:
+    def run(self, starts: Sequence[Sequence[float]], most_basins: int, progress: Callable[[float], object]) -> Found:
         mesh = np.stack(np.meshgrid(*self._grids, indexing="ij"), axis=-1)
         shape = mesh.shape[:-1]
         points = mesh.reshape(-1, len(self._axes))
@@ -139,7 +141,10 @@ class _Search:
                 merits.append(self._values(more))
         known, heights = np.concatenate(places), np.concatenate(merits)
         deepest = basins(self._in_cells(known), heights)
-        minima = [self._descend(known[i], float(heights[i])) for i in deepest[:most_basins]]
+        minima, chosen = [], deepest[:most_basins]
+        for done, i in enumerate(chosen):
+            progress(done / len(chosen))
+            minima.append(self._descend(known[i], float(heights[i])))
         finite = values[np.isfinite(values)]
         return Found(
             minima=self._distinct(minima),
