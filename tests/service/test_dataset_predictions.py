@@ -54,6 +54,7 @@ def test_revalidation_and_no_cache(service: RunningService) -> None:
     assert anew.headers["cache-status"] == BYPASS
 
 
+@pytest.mark.slow  # tests/workers/test_dataset_requests.py has the shorter form
 def test_numbers_from_fewer_rows_have_another_key(service: RunningService, tmp_path: Path) -> None:
     own = {"datasets_dir": str(service.data_dir / "datasets"), "pool_memory": str(2**20)}
     with RunningService(tmp_path, **own) as other:  # whose estimates are of 295 rows

@@ -213,6 +213,11 @@ class TestList:
         assert "'page_size' is no parameter" in problem["detail"]
         assert httpx.get(f"{idle.url}/healthz?page_size=5").status_code == 200
 
+    @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets"])
+    def test_a_parameter_comes_once(self, idle: RunningService, path: str) -> None:
+        problem = assert_problem(httpx.get(f"{idle.url}{path}?limit=1&limit=2"), 400, "bad_request")
+        assert "'limit' came 2 times" in problem["detail"]
+
     @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=!", "cursor=Zm9v"])
     def test_bad_parameters(self, idle: RunningService, query: str) -> None:
         problem = assert_problem(httpx.get(f"{idle.url}/v1/jobs?{query}"), 400, "bad_request")
