@@ -221,6 +221,41 @@ def test_a_constant_costs_a_sample_and_a_share_of_the_time() -> None:
         predict_gradient_flow(centred, 1.0, 2.0)
 
 
+@pytest.mark.parametrize("features", ["projection", "layers"])
+def test_square_features_settle_like_the_root_of_time(features: str) -> None:
+    # As many features as modes: their eigenvalues reach down to 0, and no time is the last.
+    modes = theory.linear_modes(ISOTROPIC, ENERGIES, noise_variance=0.2)
+    linear = theory.RandomLayer(activation=theory.activations.activation("linear"), width=200.0, bias_variance=0.1)
+    square: theory.Equivalent = theory.ModalEquivalent(modes=modes, width=200.0)
+    if features == "layers":
+        square = theory.random_features(ISOTROPIC, ENERGIES, layers=(linear,), noise_variance=0.2, fit_intercept=True)
+    settled = predict_ridge(square, 840.0, 0.0).test_error
+    left = np.array([predict_gradient_flow(square, 840.0, time).test_error - settled for time in (1e7, 1e9, 1e11)])
+    np.testing.assert_allclose(left[:-1] / left[1:], 10.0, rtol=2e-3)
+
+
+def test_a_flow_that_no_limit_is_known_of_goes_on_all_the_same() -> None:
+    """Rounding is all that some square layers leave of a ridge without a penalty, and its sign was taken for a time."""
+    spectrum = theory.covariance.isotropic(100.0)
+    layer = theory.RandomLayer(activation=theory.activations.activation("linear"), width=100.0, bias_variance=0.1)
+    features = theory.random_features(
+        spectrum,
+        theory.target.isotropic(spectrum, signal_variance=1.0),
+        layers=(layer,),
+        noise_variance=0.2,
+        fit_intercept=True,
+    )
+    sizes = np.concatenate([np.linspace(419.0, 421.0, 21), [420.1]])
+    errors = [predict_gradient_flow(features, float(n), 10.0).test_error for n in np.sort(sizes)]
+    # With an intercept biases take no part: these are projections of inputs over the root of their number.
+    inputs = theory.covariance.isotropic(100.0, variance=0.01)
+    energies = theory.target.isotropic(inputs, signal_variance=1.0)
+    modes = theory.linear_modes(inputs, energies, noise_variance=0.2, fit_intercept=True)
+    projection = theory.ModalEquivalent(modes=modes, width=100.0)
+    expected = [predict_gradient_flow(projection, float(n), 10.0).test_error for n in np.sort(sizes)]
+    np.testing.assert_allclose(errors, expected, rtol=1e-10)
+
+
 def test_a_trajectory_is_its_times_one_by_one() -> None:
     times = np.array([0.0, 0.3, 4.0, 60.0])
     trajectory = predict_gradient_flow(SMALL_NETWORK, 200.0, times)

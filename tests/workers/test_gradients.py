@@ -376,6 +376,21 @@ def test_where_the_rank_of_layers_turns_from_width_to_inputs_there_is_a_kink(edg
     assert abs(above - below) > 0.3 * max(abs(above), abs(below))
 
 
+@pytest.mark.parametrize(("learner", "regime"), [("ridge", "regression"), ("logistic", "teacher_classification")])
+def test_without_a_penalty_the_smallest_layer_decides(learner: str, regime: str) -> None:
+    layers = [{"activation": "linear", "width": SIZES["n_features"], "bias_variance": 0.1}]
+    features = {"kind": "random_features", "layers": layers}
+    learners = {"kind": learner, "penalty": 0.0}
+    sizes = {"n_samples": 400.0, "covariance": {"kind": "isotropic"}}
+    body = request_of(features, learners, {**REGIMES[regime], **sizes}, fit_intercept=True)
+    found, whole = gradient(body), PredictionRequest.model_validate(body)
+    # A kink in both; of what is left here most has lost its digits to the ridge of 0, and the rest holds.
+    assert found["model.features.layers.0.width"] is None
+    assert found["regime.n_features"] is None
+    sides = [error(moved(whole, {"regime.n_samples": change})) for change in (0.1, -0.1)]
+    assert found["regime.n_samples"] in (None, pytest.approx((sides[0] - sides[1]) / 0.2, rel=1e-5))
+
+
 def test_where_the_error_diverges_there_is_no_derivative() -> None:
     regime = {**REGIMES["regression"], "n_samples": 40.0}
     found = gradient(request_of(FEATURES["linear"], {"kind": "ridge", "penalty": 0.0}, regime))

@@ -266,6 +266,9 @@ class LayeredEquivalent:
         space, table = self.space, self.table
         single = not np.ndim(solved.outer)
         inner_value, outer_value = np.atleast_1d(solved.inner[0]) * self.inner_unit, np.atleast_1d(solved.outer)
+        if not np.any(outer_value):
+            # Without a ridge features see of their inputs what the smallest layer lets through: a kink where that changes.
+            table = table.without_derivatives_by(np.isnan((self._ranks()[0] + space.constant(0.0)).tangent))
         scale = table.multiplicities.dot(table.eigenvalues) / table.multiplicities.total()
         inner_value = np.where(inner_value == 0.0, LIMIT * scale.value, inner_value)
         direction = space.size - 1
@@ -291,7 +294,7 @@ class LayeredEquivalent:
             link, width, before = above, law.width, above.ridge
         outer = (link.ridge / width).with_value(outer_value)
         link = self._with_constant(link, width)
-        found = self._reading(link, sums, outer, per_ridge, rest, width, rates=rates)
+        found = replace(self, table=table)._reading(link, sums, outer, per_ridge, rest, width, rates=rates)
         equation = outer - space.along(outer_value, space.n_parameters)
         found = found.changed(lambda value: _full(value, outer)).eliminated(equation, direction)
         return _squeezed(found) if single else found

@@ -35,6 +35,8 @@ ENTRIES = 2_000_000
 """Nodes times modes of the times that are worked off together."""
 SETTLED = 80.0
 """With a penalty nothing moves beyond this many times ``1 / penalty``: exp(-80) is rounding."""
+SQUARE = 1e30
+"""Times the inverse mean eigenvalue: where eigenvalues reach down to 0, what still moves falls like its root, to rounding."""
 EARLY = 1e-7
 """Times the mean eigenvalue: until then scores grow in proportion to time, and their contours would lose digits."""
 ACCURACY = 1e-8
@@ -238,10 +240,14 @@ def descent_contours(problem: Problem, steps: float, *, step_size: float, bound:
 
 
 def _last_time(ridgeless: Point, n_samples: float, mean_eigenvalue: float) -> float:
-    """Return a time after which nothing moves without a penalty."""
+    """Return a time after which nothing moves without a penalty; infinity where none is known."""
+    if not ridgeless.converged or np.isinf(ridgeless.mixed_per_ridge):
+        # A square matrix of features, whose smallest eigenvalues have no bound: rounding is all that a ridge of 0 shows of it.
+        return np.inf
     if ridgeless.sample_margin > 0.0:
         # No eigenvalue is far below kappa / sum of all kappa / s, with kappa = penalty n / (n - df).
-        return SETTLED * float(ridgeless.spread_per_ridge * n_samples / ridgeless.sample_margin)
+        last = SETTLED * float(ridgeless.spread_per_ridge * n_samples / ridgeless.sample_margin)
+        return last if last > 0.0 else np.inf
     # Near the threshold the smallest eigenvalue of the Gram matrix is kappa^2 / (4 mean); elsewhere it is larger.
     ridge = float(ridgeless.outer_ridge)
     return 4.0 * SETTLED * max(mean_eigenvalue, ridge) / ridge**2 if ridge > 0.0 else np.inf
