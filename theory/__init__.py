@@ -47,7 +47,7 @@ from theory.learners.single_index import SingleIndexPrediction, predict_single_i
 from theory.modes import Modes
 from theory.solvers.effective_ridge import EffectiveRidge, solve_effective_ridge
 
-SOLVER_VERSION = "5"
+SOLVER_VERSION = "6"
 """Changes whenever any answer may change in its digits; part of every prediction's key."""
 
 __all__ = [
