@@ -18,9 +18,10 @@ NEAR_THRESHOLD = 0.25
 def corrected(pool: Pool, trials: Trials, *, below: Array, losses_below: Array, wrong_below: Array) -> Pool:
     """Add to a pool without corrections what trials on its rows show.
 
-    A correction c is ``log(tried / transported)``. Its error is the standard error s over the parts, and so much of it is kept
-    as is likely to be real, ``c (1 - s^2 / c^2)``, or nothing where it is smaller than its error: the shrinkage of James and
-    Stein. At the pool's own size leave-one-out is exact: there is none but below the first ridge of the pool's table.
+    The ratio r of what was tried and what is transported has a standard error s over the parts. So much of its distance from 1
+    is kept as is likely to be real, ``(r - 1) (1 - s^2 / (r - 1)^2)``, or nothing where it is smaller than its error: the
+    shrinkage of James and Stein. At the pool's own size leave-one-out is exact: there is no correction but below the first
+    ridge of the pool's table.
 
     Args:
         pool: transported from.
@@ -66,12 +67,13 @@ def _tables(
     for place, losses in enumerate(tried):
         mean = np.maximum(losses.mean(axis=0), least)
         error = losses.std(axis=0, ddof=1) / np.sqrt(losses.shape[0]) / mean
-        shift = np.log(mean / np.maximum(transported[place], least))
-        real = np.maximum(1.0 - (error / shift) ** 2, 0.0)
+        ratio = mean / np.maximum(transported[place], max(least, 1e-300))
+        real = np.maximum(1.0 - (error * ratio / (ratio - 1.0)) ** 2, 0.0)
         # The mean over finite samples lies below a limit that diverges: no matter of these rows, and not of other sizes.
-        real = np.where(shift < 0.0, real * np.minimum((free[place] / NEAR_THRESHOLD) ** 2, 1.0), real)
+        real = np.where(ratio < 1.0, real * np.minimum((free[place] / NEAR_THRESHOLD) ** 2, 1.0), real)
+        shift = np.log1p(real * (ratio - 1.0))
         fine = np.isfinite(shift) & np.isfinite(error)
-        corrections[place] = np.where(fine, real * shift, 0.0)
+        corrections[place] = np.where(fine, shift, 0.0)
         errors[place] = np.where(fine, error, 0.0)
     if below.size:
         known = np.exp(np.interp(np.log(penalties), np.log(below), np.log(np.maximum(at_pool, max(least, 1e-300)))))

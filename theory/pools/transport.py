@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from theory.pools.intervals import CLASSES, FEATURES, interval
-from theory.pools.pool import Pool
+from theory.pools.pool import Corrections, Pool
 
 Array = NDArray[np.float64]
 FAR = 80.0
@@ -225,7 +225,9 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
     # At this kappa infinitely many features have the penalty ``equal``: what transport misses there it is taken to miss here.
     size, equal = np.log(n), np.log(state.effective_ridge) + np.log(df1) - np.log(n) - load
     missed = np.exp(curves.corrections(size, equal))
-    missed_error, rows_luck = curves.corrections.error(size, equal), curves.trial_luck(size, equal)
+    # Of few features it is not known whether their own penalty is not where to read it: the difference is an error.
+    own = np.where(np.isfinite(width), np.log(np.maximum(penalty, smallest_penalty(pool, width))), equal)
+    missed_error, rows_luck = _correction_error(curves.corrections, size, equal, own), curves.trial_luck(size, equal)
     risk = np.where(divergent, np.inf, risk)
     train = np.where(divergent, np.inf, np.maximum(train, 0.0))
     classical = _classical(pool, n, penalty, width, risk)
@@ -237,7 +239,7 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
     rate, rate_low, rate_high = absent, absent, absent
     if pool.n_classes:
         ratio = np.divide(classical, risk, out=np.ones_like(n), where=~divergent)
-        found = _rates(pool, state, n, spread, lost / loo, ratio, (size, equal), left, unequal)
+        found = _rates(pool, state, n, spread, lost / loo, ratio, (size, equal, own), left, unequal)
         rate, rate_low, rate_high = (np.where(divergent, np.inf, value) for value in found)
     classes = bool(pool.n_classes)
     return {
@@ -265,6 +267,10 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
     }
 
 
+def _correction_error(corrections: Corrections, size: Array, equal: Array, own: Array) -> Array:
+    return np.asarray(np.hypot(corrections.error(size, equal), corrections(size, own) - corrections(size, equal)))
+
+
 def _rates(
     pool: Pool,
     state: State,
@@ -272,7 +278,7 @@ def _rates(
     spread: Array,
     from_features: Array,
     ratio: Array,
-    place: tuple[Array, Array],
+    place: tuple[Array, Array, Array],
     left: Array,
     unequal: Array,
 ) -> tuple[Array, Array, Array]:
@@ -285,7 +291,7 @@ def _rates(
         spread: extra variance of the score in units of loo.
         from_features: what of it comes from the finite number of random features.
         ratio: the classical square error over the one transported.
-        place: of the corrections.
+        place: of the corrections: ``log n``, and the logarithms of the penalty of infinitely many features and of the own one.
         left: whether the table was left.
         unequal: relative error by random features that are unequal.
     """
@@ -293,10 +299,10 @@ def _rates(
     spread = np.clip(np.nan_to_num(spread, nan=0.0, posinf=1e6), -0.99, 1e6)
     share = np.clip(from_features / np.maximum(spread, np.maximum(from_features, TINY)), 0.0, 1.0)
     rate = curves.rates(state.at, spread, share) * state.scale ** curves.power(state.at)
-    rate = np.minimum(rate * np.exp(curves.rate_corrections(*place)), 1.0)
+    rate = np.minimum(rate * np.exp(curves.rate_corrections(*place[:2])), 1.0)
     effective_rows = curves.positive(state.at)[-1]
     luck = np.sqrt((1.0 - rate) / np.maximum(rate, 1.0 / pool.n_rows) / effective_rows)
-    luck = np.hypot(luck, curves.rate_corrections.error(*place))
+    luck = np.hypot(luck, _correction_error(curves.rate_corrections, *place))
     low, high = interval(pool, rate, rate * ratio, n, luck, left, unequal + CLASSES * np.abs(np.log1p(spread)))
     # None wrong of N still leaves 3/N, at 95 %.
     return rate, low, np.clip(high, 3.0 / pool.n_rows, 1.0)
