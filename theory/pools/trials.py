@@ -19,7 +19,7 @@ MOST_HALVINGS = 7
 FEWEST_PARTS, MOST_PARTS, MANY_ROWS = 4, 16, 4000
 """Models of a size: as many as keep their number times the rows below the last, between the first two; of the smallest sizes
 parts cost nothing, and there are as many as there are in two partitions of the pool, up to the second."""
-COLUMNS, BLOCK = 512, 1024
+COLUMNS, BLOCK = 512, 256
 """Scores that are in memory together: of so many penalties times columns, and rows."""
 
 
@@ -95,7 +95,8 @@ class Kernel:
         """Train at all penalties; see :meth:`Rows.fit`."""
         n = training.size
         scale = self._matrix.shape[0] / n
-        matrix = self._matrix[np.ix_(training, training)].T
+        matrix = self._matrix[np.ix_(training, training)]
+        matrix = matrix if matrix.flags.f_contiguous else matrix.T
         matrix *= scale
         means = np.zeros(n)
         if centred:
@@ -113,8 +114,9 @@ class Kernel:
             found = np.empty((tested.size, dual.shape[1]))
             for start in range(0, tested.size, BLOCK):
                 rows = slice(start, start + BLOCK)
-                found[rows] = (scale * self._matrix[np.ix_(tested[rows], training)] - means) @ dual
-            return found
+                found[rows] = self._matrix[np.ix_(tested[rows], training)] @ dual
+            found *= scale
+            return found - means @ dual
 
         return scores
 
