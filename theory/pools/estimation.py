@@ -283,6 +283,9 @@ def _pool(
     table = RowTable(ridges.size, codes, kept=kept, labels=labels, n_groups=n_groups, seed=seed)
     for index, factor in enumerate(factors):
         table.fill(index, residual(factor, ridges[index]), free[index], targets, df2[index])
+    # Rows that are alone in a direction, and duplicates, have leverages that say nothing of others: what is estimated must not
+    # leave less than nothing. It is df2 that gives way, so that at the pool's own size leave-one-out stays what is predicted.
+    df2 = np.minimum(df2, MOST_ESTIMATION * kept * table.loo * n_rows / np.maximum(table.estimation, 1e-300))
     found = Pool(
         n_rows=n_rows,
         n_features=n_features,
@@ -297,8 +300,7 @@ def _pool(
         gcv=table.train * (classical_ridge / ridges) ** 2,
         loo_deviation=table.loo_deviation,
         group_losses=table.group_losses,
-        # A row that is alone in its direction has a leverage that says nothing of others; it must not leave less than nothing.
-        estimation=np.minimum(df2 / n_rows * table.estimation, MOST_ESTIMATION * kept * table.loo),
+        estimation=df2 / n_rows * table.estimation,
         effective_rows=effective_rows,
         cross=table.cross,
         classical_effective_ridge=classical_ridge,
