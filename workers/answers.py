@@ -59,6 +59,7 @@ class Answer:
         network: overlaps of hidden units, by the names of the wire.
         interval_low, interval_high: between which what test_error means lies with a probability of 90 %, where it is estimated.
         reliability: leave-one-out over generalised cross-validation, less 1, of an estimate.
+        correction, correction_error: the factor that trials on parts of the rows put to the square loss; its relative error.
         n_used: rows that it was made from.
         extrapolated: whether there are fewer rows than n_samples.
         classifier, outer_ridge: the solution of a convex loss, and of any fixed point: where derivatives start from.
@@ -90,6 +91,8 @@ class Answer:
     interval_low: float | None = None
     interval_high: float | None = None
     reliability: float | None = None
+    correction: float = 1.0
+    correction_error: float = 0.0
     n_used: int = 0
     extrapolated: bool = False
     classifier: ClassificationPrediction | None = None

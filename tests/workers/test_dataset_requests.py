@@ -357,6 +357,24 @@ def test_constants_that_drown_the_scores_are_said() -> None:
     assert "noisy_intercept" not in codes(RBF, DIABETES, 100, 1.0, fit_intercept=True)
 
 
+def test_rows_of_which_few_decide_are_said(stored: DataStore, tmp_path: Path) -> None:
+    for n_samples, penalty in ((40, 1e-3), (150, 1e-5), (400, 0.1)):
+        assert "uneven_rows" not in codes(LINEAR, DIABETES, n_samples, penalty, fit_intercept=True)
+        assert "uneven_rows" not in codes(RBF, DIGITS, n_samples, penalty, fit_intercept=True)
+    rng = np.random.default_rng(0)
+    rows = np.hstack([rng.standard_normal((300, 5)), np.zeros((300, 12))])
+    for column in range(5, 17):  # which only some four rows have, each to another degree
+        rows[rng.choice(300, 4, replace=False), column] = rng.integers(1, 17, 4) / 16.0
+    keep(tmp_path, DIABETES, rows, (10.0 + rows[:, 0] + rng.standard_normal(300))[:, None])
+    with another_store(stored, tmp_path):
+        estimates.forget_all()
+        few = {"n_samples": 100, "penalty": 1e-8, "fit_intercept": False}
+        found = answer(LINEAR, DIABETES, **few)
+        assert "uneven_rows" in {warning.code for warning in found.warnings}
+        assert "uneven_rows" not in codes(LINEAR, DIABETES, **(few | {"penalty": 1.0}))
+        assert validated(body(LINEAR, DIABETES, **few)).quantities["test_error"].agrees
+
+
 def test_no_samples_beside_the_intercept_diverge_as_elsewhere() -> None:
     found = answer(LINEAR, DIABETES, 1.0, fit_intercept=True)
     assert (found.status, found.test_error, found.interval) == ("divergent", None, None)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from theory.derivatives.dual import Dual, Space, chained, eliminated_together, exp, log, value_of
-from theory.pools.pool import Curves, Pool
+from theory.pools.pool import Corrections, Curves, Pool
 from theory.pools.transport import smallest_penalty, solve
 
 ACCURATE = 1e-6
@@ -44,8 +44,13 @@ def ridge(pool: Pool, *, n_samples: Dual, penalty: Dual, width: Any, space: Spac
     spare = 1.0 - state.df1 / width
     needed = state.used * (n_samples - constant) - state.df1
     balance = spare - exp(log(ridges) + load - log(state.effective_ridge) - log(state.df1))
-    squared = _squared_error(pool, state, n_samples, load, width)
-    error = _rate(curves, state, squared) if pool.n_classes else squared
+    squared, lost = _squared_error(pool, state, n_samples, load, width)
+    size, equal = log(n_samples), log(state.effective_ridge) + log(state.df1) - log(n_samples) - load
+    if pool.n_classes:
+        rate = _rate(curves, state, squared, lost) * exp(_corrected(curves.rate_corrections, size, equal))
+        error = clipped(rate, -np.inf, 1.0)
+    else:
+        error = squared * exp(_corrected(curves.corrections, size, equal))
     found = eliminated_together(error, [needed, balance], [space.n_parameters, space.n_parameters + 1])
     if penalty.value <= lowest:
         found.tangent[penalty.tangent != 0.0] = np.nan
@@ -84,8 +89,14 @@ class _State:
         )
 
 
-def _squared_error(pool: Pool, state: _State, n_samples: Dual, load: Dual, width: Any) -> Dual:
-    """Return the mean squared error, as :func:`theory.pools.transport.predict_pool` has it."""
+def _corrected(corrections: Corrections, size: Dual, penalty: Dual) -> Dual:
+    places = np.array([size.value]), np.array([penalty.value])
+    by_size, by_penalty = corrections.slopes(*places)[:, 0].tolist()
+    return Dual(float(corrections(*places)[0]), by_size * size.tangent + by_penalty * penalty.tangent)
+
+
+def _squared_error(pool: Pool, state: _State, n_samples: Dual, load: Dual, width: Any) -> tuple[Dual, Dual]:
+    """Return the mean squared error as :mod:`theory.pools.transport` has it, uncorrected, and what features lose at the end."""
     n_pool, constant = pool.n_rows, float(pool.n_unpenalised)
     df1, df2, loo = state.df1, state.df2, state.loo
     level = loo * (1.0 - constant / n_pool) - state.estimation
@@ -101,31 +112,41 @@ def _squared_error(pool: Pool, state: _State, n_samples: Dual, load: Dual, width
     free = 1.0 - gain * (state.second + state.first * mean_of_one)
     change = (gain * (state.weighted + state.first * shift) - state.estimation + lost) / free
     risk = loo + change + shift + change * mean_of_one
-    return state.scale * (level + clipped(risk - level, 0.0, np.inf)).with_value(max(risk.value, level.value))
+    whole = state.scale * (level + clipped(risk - level, 0.0, np.inf)).with_value(max(risk.value, level.value))
+    return whole, lost
 
 
-def _rate(curves: Curves, state: _State, squared: Dual) -> Dual:
+def _rate(curves: Curves, state: _State, squared: Dual, lost: Dual) -> Dual:
     """Return the rate of misclassification, as :meth:`theory.pools.pool.Curves.rates` reads it."""
     spread = clipped(squared / state.scale / state.loo - 1.0, SMALLEST_SPREAD, LARGEST_SPREAD)
     at = clipped(state.at, *curves.rate_range)
     added = clipped(log(1.0 + clipped(spread, 0.0, np.inf)), -np.inf, float(curves.spreads[-1]))
-    rate = clipped(_tabulated(curves, at, added), 0.0, 1.0)
+    from_rows, from_features = _tabulated(curves, at, added)
+    share = 0.0 * lost
+    if lost.value > 0.0:
+        extra = spread * state.loo
+        share = lost / extra if extra.value > lost.value else share + 1.0
+    rate = clipped(from_rows + share * (from_features - from_rows), 0.0, 1.0)
     power = _power(curves, at)
     if spread.value < 0.0:
         rate = rate * exp(power * log(1.0 + spread))
     return rate * exp(power * log(state.scale))
 
 
-def _tabulated(curves: Curves, at: Dual, added: Dual) -> Dual:
-    value, by_ridge, by_spread = curves.table_of_rates(np.array([at.value]), np.array([added.value]))[:, 0].tolist()
-    return Dual(value, by_ridge * at.tangent + by_spread * added.tangent)
+def _tabulated(curves: Curves, at: Dual, added: Dual) -> tuple[Dual, Dual]:
+    """Return the rates after extra variance from rows and from features."""
+    tables = curves.table_of_rates(np.array([at.value]), np.array([added.value]))[..., 0].tolist()
+    first, second = (
+        Dual(value, by_ridge * at.tangent + by_spread * added.tangent) for value, by_ridge, by_spread in tables
+    )
+    return first, second
 
 
 def _power(curves: Curves, at: Dual) -> Dual:
     """Return d log rate / d log of the square error at no extra variance, between 0 and 1."""
     step = float(curves.spreads[2])
     none = 0.0 * at
-    here, there = _tabulated(curves, at, none), _tabulated(curves, at, none + step)
+    here, there = _tabulated(curves, at, none)[0], _tabulated(curves, at, none + step)[0]
     if here.value == 0.0 or not there.value / here.value > 0.0:
         # Nothing is wrong at no extra variance, or the spline undershoots: one of the ends.
         return none + float(curves.power(np.array([at.value]))[0])

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.pools.classes import SPREAD
+from theory.pools.classes import SPREAD, misclassified
+from theory.pools.corrections import corrected
 from theory.pools.pool import Pool
 from theory.pools.resolvents import Tridiagonal, quadratic_forms, solve, tridiagonalise
 from theory.pools.rows import LOADS, RowTable
+from theory.pools.trials import Kernel, Rows, Trials, hold_out
 
 Array = NDArray[np.float64]
 LOWEST, HIGHEST, PER_DECADE = 1e-11, 1e3, 8
@@ -59,6 +61,7 @@ def pool_of_kernel(
     matrix = matrix if matrix.flags.f_contiguous else matrix.T
     matrix = matrix if matrix.flags.f_contiguous else np.asfortranarray(matrix)
     matrix /= n_rows
+    codes = np.asarray(targets, dtype=np.float64).reshape(n_rows, -1)
     constant = 0.0
     if fit_intercept:
         means = matrix.mean(axis=0)
@@ -66,6 +69,8 @@ def pool_of_kernel(
         matrix -= means
         matrix -= means[:, None]
         matrix += mean
+    trials = hold_out(Kernel(matrix), codes, fit_intercept=fit_intercept, labels=labels, seed=seed)
+    if fit_intercept:
         # The constant is given an eigenvalue above all others, and taken out again exactly: at its own, 0, its share of the
         # resolvent would drown that of small eigenvalues in rounding.
         constant = max(float(np.trace(matrix)), 0.0)
@@ -76,7 +81,8 @@ def pool_of_kernel(
         form,
         form.basis,
         eigenvalues[1:] if fit_intercept else eigenvalues,
-        targets,
+        codes,
+        trials,
         constant=constant if fit_intercept else None,
         dual=True,
         n_features=0,
@@ -124,12 +130,15 @@ def pool_of_rows(
         return replace(found, n_features=n_features)
     if n_features == 1:
         rows = np.hstack([rows, np.zeros_like(rows)])  # LAPACK has no tridiagonal matrices of one entry
+    codes = np.asarray(targets, dtype=np.float64).reshape(n_rows, -1)
+    trials = hold_out(Rows(rows), codes, fit_intercept=fit_intercept, labels=labels, seed=seed)
     form = tridiagonalise(np.asfortranarray(rows.T @ rows / n_rows))
     return _pool(
         form,
         rows @ form.basis / np.sqrt(n_rows),
         form.eigenvalues()[::-1],
-        targets,
+        codes,
+        trials,
         constant=0.0 if fit_intercept else None,
         dual=False,
         n_features=n_features,
@@ -149,6 +158,40 @@ def _first_with_shared_leverage(leverages: Array) -> int:
     return int(np.argmax(sharing >= min(FEWEST_SHARING, LEAST_SHARING * sharing.max())))
 
 
+def _free(
+    factors: list[tuple[Array, Array]], vectors: Array, ridges: Array, constant: float | None, *, dual: bool
+) -> tuple[Array, Array]:
+    """Return ``1 - h`` of every row at every ridge, and its derivative by the ridge's logarithm: (L, N) each."""
+    n_rows = vectors.shape[0]
+    kept = 1.0 - (constant is not None) / n_rows
+    free, slope = np.empty((2, ridges.size, n_rows))
+    for rows, once, twice in quadratic_forms(factors, vectors):
+        if dual:
+            free[:, rows] = ridges[:, None] * once
+            slope[:, rows] = free[:, rows] - ridges[:, None] ** 2 * twice
+        else:
+            free[:, rows] = kept - once
+            slope[:, rows] = ridges[:, None] * twice
+    if dual and constant is not None:
+        free -= (ridges / (constant + ridges) / n_rows)[:, None]
+        slope -= (ridges * constant / (constant + ridges) ** 2 / n_rows)[:, None]
+    # Rounding must not make it negative, nor the leverage of a row that is alone in a direction infinite.
+    return np.clip(free, 1e-12, kept * (1.0 - 1e-12)), slope
+
+
+def _no_corrections(n_rows: int, ridges: Array, *, classes: bool) -> dict[str, Array]:
+    nothing = np.zeros((2, ridges.size))
+    return {
+        "trial_sizes": np.array([0.5 * n_rows, n_rows]),
+        "trial_penalties": ridges,
+        "corrections": nothing,
+        "correction_errors": nothing,
+        "trial_luck": nothing,
+        "rate_corrections": nothing if classes else np.empty((0, 0)),
+        "rate_correction_errors": nothing if classes else np.empty((0, 0)),
+    }
+
+
 def _check(name: str, values: Array, targets: Array, labels: NDArray[np.integer[Any]] | None) -> int:
     if values.ndim != 2:
         raise ValueError(f"{name} must have two axes, got {values.ndim}")
@@ -166,7 +209,8 @@ def _pool(
     form: Tridiagonal,
     vectors: Array,
     eigenvalues: Array,
-    targets: Array,
+    codes: Array,
+    trials: Trials,
     *,
     constant: float | None,
     dual: bool,
@@ -181,7 +225,8 @@ def _pool(
         form: of ``K / N`` (``dual``) or of the covariance.
         vectors: (N, m); the rows of the basis, or those of the data in the basis of their covariance, over ``sqrt(N)``.
         eigenvalues: descending, the constant's left out.
-        targets: (N,) or (N, C).
+        codes: (N, C), the targets.
+        trials: on parts of the rows.
         constant: the eigenvalue given to the intercept's direction, which only a kernel has; None without an intercept.
         dual: whether the form is the kernel's.
         n_features: kept for the reader.
@@ -191,7 +236,6 @@ def _pool(
     """
     n_rows = vectors.shape[0]
     n_unpenalised = int(constant is not None)
-    codes = np.asarray(targets, dtype=np.float64).reshape(n_rows, -1)
     targets = codes - codes.mean(axis=0) if n_unpenalised else codes
     eigenvalues = np.maximum(eigenvalues, 0.0)
     largest = float(eigenvalues[0]) if eigenvalues.size else 0.0
@@ -204,20 +248,21 @@ def _pool(
     factors = form.factors(ridges)
 
     kept = 1.0 - n_unpenalised / n_rows
-    free, slope = np.empty((2, ridges.size, n_rows))
-    for rows, once, twice in quadratic_forms(factors, vectors):
-        if dual:
-            free[:, rows] = ridges[:, None] * once
-            slope[:, rows] = free[:, rows] - ridges[:, None] ** 2 * twice
-        else:
-            free[:, rows] = kept - once
-            slope[:, rows] = ridges[:, None] * twice
-    if dual and constant is not None:
-        free -= (ridges / (constant + ridges) / n_rows)[:, None]
-        slope -= (ridges * constant / (constant + ridges) ** 2 / n_rows)[:, None]
-    # 1 - h of a row: rounding must not make it negative, nor the leverage of a row that is alone in a direction infinite.
-    np.clip(free, 1e-12, kept * (1.0 - 1e-12), out=free)
+    free, slope = _free(factors, vectors, ridges, constant, dual=dual)
     first = _first_with_shared_leverage(kept / free - 1.0)
+    projected = np.asfortranarray(vectors.T @ targets)
+
+    def residual(factor: tuple[Array, Array], ridge: float) -> Array:
+        answer = vectors @ solve(factor, projected)
+        return np.asarray(ridge * answer if dual else targets - answer)
+
+    below = ridges[:first]
+    losses_below, wrong_below = np.empty((2, first))
+    for index in range(first):
+        left_out = residual(factors[index], ridges[index]) / free[index][:, None]
+        losses_below[index] = np.square(left_out).sum(axis=1).mean()
+        if labels is not None:
+            wrong_below[index] = misclassified(codes - left_out, labels).mean()
     ridges, factors, free, slope = ridges[first:], factors[first:], free[first:], slope[first:]
 
     left = ridges[:, None] / (eigenvalues + ridges[:, None])
@@ -236,11 +281,12 @@ def _pool(
     df2 = np.clip(df1 - falling / np.maximum(stretch, 1e-12), 1e-12 * df1, df1)
 
     table = RowTable(ridges.size, codes, kept=kept, labels=labels, n_groups=n_groups, seed=seed)
-    projected = np.asfortranarray(vectors.T @ targets)
     for index, factor in enumerate(factors):
-        answer = vectors @ solve(factor, projected)
-        table.fill(index, ridges[index] * answer if dual else targets - answer, free[index], targets)
-    return Pool(
+        table.fill(index, residual(factor, ridges[index]), free[index], targets, df2[index])
+    # Rows that are alone in a direction, and duplicates, have leverages that say nothing of others: what is estimated must not
+    # leave less than nothing. It is df2 that gives way, so that at the pool's own size leave-one-out stays what is predicted.
+    df2 = np.minimum(df2, MOST_ESTIMATION * kept * table.loo * n_rows / np.maximum(table.estimation, 1e-300))
+    found = Pool(
         n_rows=n_rows,
         n_features=n_features,
         n_classes=0 if labels is None else int(labels.max()) + 1,
@@ -254,8 +300,7 @@ def _pool(
         gcv=table.train * (classical_ridge / ridges) ** 2,
         loo_deviation=table.loo_deviation,
         group_losses=table.group_losses,
-        # A row that is alone in its direction has a leverage that says nothing of others; it must not leave less than nothing.
-        estimation=np.minimum(df2 / n_rows * table.estimation, MOST_ESTIMATION * kept * table.loo),
+        estimation=df2 / n_rows * table.estimation,
         effective_rows=effective_rows,
         cross=table.cross,
         classical_effective_ridge=classical_ridge,
@@ -265,6 +310,9 @@ def _pool(
         moments=table.moments,
         spread=SPREAD,
         rates=table.rates,
+        feature_rates=table.feature_rates,
         rate_ridges=ridges[table.rated],
         target_variance=target_variance,
+        **_no_corrections(n_rows, ridges, classes=labels is not None),
     )
+    return corrected(found, trials, below=below, losses_below=losses_below, wrong_below=wrong_below)

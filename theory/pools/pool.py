@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline, RectBivariateSpline
+from scipy.interpolate import CubicSpline, PchipInterpolator, RectBivariateSpline
 
 Array = NDArray[np.float64]
-POOL_VERSION = 1
+POOL_VERSION = 2
 """Changes with the meaning of a stored array, so that an old file is refused rather than misread."""
 
 
@@ -40,9 +41,16 @@ class Pool:
         loads: (R,), values of rho, log-spaced.
         used: (L, R), the mean of ``rho s / (1 + rho s)``.
         moments: (5, L, R), the means of ``s e^2, s^2, s, e^2, 1`` times ``1 / (1 + rho s)^2``.
-        spread, rates, rate_ridges: (X,), (L', X), (L',): rates of misclassification at ``rate_ridges`` after an extra
-            variance of the score of ``spread * loo``; the last two empty for regression.
+        spread, rates, feature_rates, rate_ridges: (X,), (L', X) twice, (L',): rates of misclassification at ``rate_ridges``
+            after an extra variance of the score of ``spread * loo``, which fewer rows add, or fewer random features; the last
+            three empty for regression.
         target_variance: mean squared target over the rows, centred where an intercept is fitted, summed over the columns.
+        trial_sizes, trial_penalties: (T,), (Q,), sizes and penalties at which models on parts of the rows were tried; the last
+            size is N.
+        corrections, correction_errors: (T, Q), the logarithm of what was tried over what is transported, of the squared error,
+            and its standard error.
+        rate_corrections, rate_correction_errors: likewise of the rate of misclassification; empty for regression.
+        trial_luck: (T, Q), the relative standard error of such models' mean loss by which rows are in the pool; 0 at N.
     """
 
     n_rows: int
@@ -68,8 +76,16 @@ class Pool:
     moments: Array
     spread: Array
     rates: Array
+    feature_rates: Array
     rate_ridges: Array
     target_variance: float
+    trial_sizes: Array
+    trial_penalties: Array
+    corrections: Array
+    correction_errors: Array
+    rate_corrections: Array
+    rate_correction_errors: Array
+    trial_luck: Array
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as plain arrays, which ``np.savez`` writes and ``np.load(allow_pickle=False)`` reads."""
@@ -148,6 +164,8 @@ class Pool:
 
 RANK_TOLERANCE = 1e-12
 """Of the largest eigenvalue: smaller ones are rounding."""
+FINE = 8
+"""Places to a halving of the size at which corrections are read off."""
 END, FEWEST = 4.0, 4
 """Powers of kappa below the table are read off its lowest part: this factor of kappa, but no fewer ridges."""
 
@@ -169,12 +187,22 @@ class Curves:
         self._used = RectBivariateSpline(self.logarithms, self.loads, _log(pool.used), s=0)
         self._moments = [RectBivariateSpline(self.logarithms, self.loads, _log(moment), s=0) for moment in pool.moments]
         self.ends = _ends(pool)
-        self._rates = None
+        self._rates: tuple[RectBivariateSpline, ...] = ()
         if pool.n_classes:
             nodes = np.log1p(pool.spread)
             self.spreads = nodes
-            self._rates = RectBivariateSpline(np.log(pool.rate_ridges), nodes, pool.rates, kx=3, ky=3, s=0)
+            self._rates = tuple(
+                RectBivariateSpline(np.log(pool.rate_ridges), nodes, table, kx=3, ky=3, s=0)
+                for table in (pool.rates, pool.feature_rates)
+            )
             self._rate_range = np.log(pool.rate_ridges[[0, -1]])
+        self.corrections = Corrections(pool.trial_sizes, pool.trial_penalties, pool.corrections, pool.correction_errors)
+        self.trial_luck = Corrections(pool.trial_sizes, pool.trial_penalties, pool.trial_luck, 0.0 * pool.trial_luck)
+        self.rate_corrections = self.corrections
+        if pool.n_classes:
+            self.rate_corrections = Corrections(
+                pool.trial_sizes, pool.trial_penalties, pool.rate_corrections, pool.rate_correction_errors
+            )
 
     def positive(self, at: Array) -> Array:
         """Return kappa, df1, df2, loo, gcv, loo_deviation, effective_rows: (7, batch), at ``log l`` within the table."""
@@ -219,20 +247,25 @@ class Curves:
         by_load[1:] -= 2.0 * (load > inside)
         return np.stack([by_ridge, by_load])
 
-    def rates(self, at: Array, spread: Array) -> Array:
+    def rates(self, at: Array, spread: Array, share: Array) -> Array:
         """Return misclassification rates at ``log l`` after an extra variance of ``spread`` times loo, which may be negative.
 
-        A smaller variance than the pool's own is outside the table: there the rate follows the square error by a power.
+        Between extra variance from rows and from features, ``share`` of it, rates are interpolated linearly. A smaller variance
+        than the pool's own is outside the table: there the rate follows the square error by a power.
         """
-        assert self._rates is not None
         at = np.clip(at, *self._rate_range)
-        rate = np.clip(self._rates.ev(at, np.clip(np.log1p(np.maximum(spread, 0.0)), 0.0, self.spreads[-1])), 0.0, 1.0)
+        added = np.clip(np.log1p(np.maximum(spread, 0.0)), 0.0, self.spreads[-1])
+        from_rows, from_features = self.table_of_rates(at, added)[:, 0]
+        rate = np.clip(from_rows + share * (from_features - from_rows), 0.0, 1.0)
         return np.asarray(np.where(spread < 0.0, rate * (1.0 + np.maximum(spread, -0.99)) ** self.power(at), rate))
 
     def table_of_rates(self, at: Array, spread: Array) -> Array:
-        """Return the rate and its derivatives by ``log l`` and by ``log(1 + spread)``, within the table: (3, batch)."""
-        assert self._rates is not None
-        return np.stack([self._rates.ev(at, spread, dx=dx, dy=dy) for dx, dy in ((0, 0), (1, 0), (0, 1))])
+        """Return the rates after extra variance from rows and from features, within the table: (2, 3, batch).
+
+        Each comes with its derivatives by ``log l`` and by ``log(1 + spread)``.
+        """
+        derivatives = ((0, 0), (1, 0), (0, 1))
+        return np.array([[one.ev(at, spread, dx=dx, dy=dy) for dx, dy in derivatives] for one in self._rates])
 
     @property
     def rate_range(self) -> tuple[float, float]:
@@ -241,13 +274,46 @@ class Curves:
 
     def power(self, at: Array) -> Array:
         """Return d log rate / d log of the square error at no extra variance, between 0 and 1."""
-        assert self._rates is not None
         at = np.clip(at, *self._rate_range)
         step = self.spreads[2]
-        here, there = self._rates.ev(at, np.zeros_like(at)), self._rates.ev(at, np.full_like(at, step))
+        here, there = (self._rates[0].ev(at, np.full_like(at, added)) for added in (0.0, step))
         with np.errstate(divide="ignore", invalid="ignore"):
             power = np.log(there / here) / step
         return np.asarray(np.clip(np.nan_to_num(power, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0))
+
+
+class Corrections:
+    """Interpolants of what transport misses, along ``log n`` and the logarithm of the penalty; constant beyond the table."""
+
+    def __init__(self, sizes: Array, penalties: Array, corrections: Array, errors: Array) -> None:
+        self._sizes, self._penalties = np.log(sizes), np.log(penalties)
+        # Through the few sizes monotone pieces, which do not swing, read off again so finely that a cubic spline follows them.
+        fine = np.unique(np.concatenate([np.linspace(*pair, FINE + 1) for pair in pairwise(self._sizes)]))
+        order = min(3, fine.size - 1)
+        self._spline, self._errors = (
+            RectBivariateSpline(fine, self._penalties, PchipInterpolator(self._sizes, table)(fine), kx=order, ky=3, s=0)
+            for table in (corrections, errors)
+        )
+        self._slopes = np.abs(corrections[[0, -2]] - corrections[[1, -1]])
+
+    def _inside(self, size: Array, penalty: Array) -> tuple[Array, Array]:
+        return np.clip(size, *self._sizes[[0, -1]]), np.clip(penalty, *self._penalties[[0, -1]])
+
+    def __call__(self, size: Array, penalty: Array) -> Array:
+        """Return the correction of the logarithm at ``log n`` and the logarithm of the penalty: (batch,)."""
+        return np.asarray(self._spline.ev(*self._inside(size, penalty)))
+
+    def slopes(self, size: Array, penalty: Array) -> Array:
+        """Return its derivatives by both: (2, batch)."""
+        n, at = self._inside(size, penalty)
+        return np.stack([self._spline.ev(n, at, dx=1) * (n == size), self._spline.ev(n, at, dy=1) * (at == penalty)])
+
+    def error(self, size: Array, penalty: Array) -> Array:
+        """Return its standard error; beyond the sizes tried with what it changes by in the next halving or doubling."""
+        n, at = self._inside(size, penalty)
+        below, above = (np.interp(at, self._penalties, slope) for slope in self._slopes)
+        halvings, doublings = np.maximum(n - size, 0.0) / np.log(2.0), np.maximum(size - n, 0.0) / np.log(2.0)
+        return np.asarray(np.hypot(np.maximum(self._errors.ev(n, at), 0.0), below * halvings + above * doublings))
 
 
 def _ends(pool: Pool) -> tuple[float, float]:

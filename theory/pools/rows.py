@@ -44,13 +44,13 @@ class RowTable:
         self.group_losses = np.empty((len(self._groups), n_ridges))
         self.used = np.empty((n_ridges, LOADS.size))
         self.moments = np.empty((5, n_ridges, LOADS.size))
-        self.rates = np.empty((0, SPREAD.size))
+        self.rates, self.feature_rates = np.empty((2, 0, SPREAD.size))
         self.rated = np.empty(0, dtype=np.intp)
         if labels is not None:
             self.rated = np.arange(0, n_ridges, EVERY)
-            self.rates = np.empty((self.rated.size, SPREAD.size))
+            self.rates, self.feature_rates = np.empty((2, self.rated.size, SPREAD.size))
 
-    def fill(self, index: int, residual: Array, free: Array, target: Array) -> None:
+    def fill(self, index: int, residual: Array, free: Array, target: Array, df2: float) -> None:
         """Add a ridge.
 
         Args:
@@ -58,7 +58,9 @@ class RowTable:
             residual: (N, C), of the training set.
             free: (N,), 1 - h.
             target: (N, C), centred where an intercept is fitted.
+            df2: at this ridge.
         """
+        n_rows = target.shape[0]
         left_out = residual / free[:, None]
         squared = np.square(left_out).sum(axis=1)
         leverage = self._kept / free - 1.0
@@ -66,14 +68,21 @@ class RowTable:
         shape = leverage / mean
         self.train[index] = np.square(residual).sum(axis=1).mean()
         self.loo[index], self.loo_deviation[index] = squared.mean(), squared.std()
-        self.cross[index] = np.vdot(target, left_out) / target.shape[0]
+        self.cross[index] = np.vdot(target, left_out) / n_rows
         self.group_losses[:, index] = [squared[group].mean() for group in self._groups]
         shares = 1.0 / (1.0 + leverage)
         self.estimation[index] = (shape * squared * shares**2).mean() / (shape * shares).mean() ** 2
         falling = 1.0 / (1.0 + LOADS[:, None] * shape)
         self.used[index] = LOADS * (falling * shape).mean(axis=1)
         weights = np.stack([shape * squared, shape**2, shape, squared, np.ones_like(shape)])
-        self.moments[:, index] = weights @ np.square(falling).T / target.shape[0]
+        self.moments[:, index] = weights @ np.square(falling).T / n_rows
         place = np.flatnonzero(self.rated == index)
         if self._labels is not None and place.size:
-            self.rates[place[0]] = rates(left_out, shape, self._codes, self._labels, self._seed)
+            # As the transport has it, for each pair of columns: what is learned of them with all features, less the level.
+            weighted = left_out * ((shape * shares**2)[:, None] / (shape * shares).mean() ** 2)
+            level = (self._kept * left_out - df2 / n_rows * weighted).T @ left_out
+            learned = target.T @ left_out
+            lost = 0.5 * (learned + learned.T) - level
+            self.rates[place[0]], self.feature_rates[place[0]] = rates(
+                left_out, shape, self._codes, self._labels, lost, self._seed
+            )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from theory.pools.intervals import CLASSES, FEATURES, interval
-from theory.pools.pool import Pool
+from theory.pools.pool import Corrections, Pool
 
 Array = NDArray[np.float64]
 FAR = 80.0
@@ -18,6 +18,7 @@ FLAT = 1e-3
 """Where df1 rises by a smaller power of kappa than this, the pool shows all directions there are."""
 SMALLEST_FREE = 1e-6
 """Errors above a million times the level are called divergent."""
+TINY = 1e-300
 LOWEST, LOWEST_OF_FEATURES = 1e-25, 1e-13
 """A penalty of 0 is a limit, taken at this share of the largest eigenvalue; at the second where the number of random features
 is finite, since the root then nears the place where they run out, and must be told from it in double precision."""
@@ -44,6 +45,8 @@ class PoolPrediction:
         residual, iterations: of the root: the relative error of the number of rows.
         reliability: leave-one-out over generalised cross-validation at this kappa, less 1.
         extrapolated: whether n is beyond the pool, or kappa below what the pool identifies.
+        correction: the factor by which ``squared_error`` was corrected for what transport misses on parts of the rows.
+        correction_error: relative standard error of such models' mean loss: by which parts, and by which rows.
     """
 
     test_error: Any
@@ -65,6 +68,8 @@ class PoolPrediction:
     iterations: Any
     reliability: Any
     extrapolated: Any
+    correction: Any
+    correction_error: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,25 +222,25 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
     left = (state.at <= curves.logarithms[0]) & (curves.ends[0] > FLAT)
     extrapolated = (n > n_pool) | left
     spread = (risk / state.scale) / loo - 1.0
+    # At this kappa infinitely many features have the penalty ``equal``: what transport misses there it is taken to miss here.
+    size, equal = np.log(n), np.log(state.effective_ridge) + np.log(df1) - np.log(n) - load
+    missed = np.exp(curves.corrections(size, equal))
+    # Of few features it is not known whether their own penalty is not where to read it: the difference is an error.
+    own = np.where(np.isfinite(width), np.log(np.maximum(penalty, smallest_penalty(pool, width))), equal)
+    missed_error, rows_luck = _correction_error(curves.corrections, size, equal, own), curves.trial_luck(size, equal)
     risk = np.where(divergent, np.inf, risk)
     train = np.where(divergent, np.inf, np.maximum(train, 0.0))
     classical = _classical(pool, n, penalty, width, risk)
     luck = deviation / loo / np.sqrt(effective_rows)
     unequal = FEATURES * df1 / width
-    low, high = interval(pool, risk, classical, n, luck, left, unequal)
+    risk, classical = risk * missed, classical * missed
+    low, high = interval(pool, risk, classical, n, np.hypot(np.maximum(luck, rows_luck), missed_error), left, unequal)
     absent = np.full_like(n, np.nan)
     rate, rate_low, rate_high = absent, absent, absent
     if pool.n_classes:
-        spread = np.clip(np.nan_to_num(spread, nan=0.0, posinf=1e6), -0.99, 1e6)
-        rate = curves.rates(state.at, spread) * state.scale ** curves.power(state.at)
         ratio = np.divide(classical, risk, out=np.ones_like(n), where=~divergent)
-        luck = np.sqrt((1.0 - rate) / np.maximum(rate, 1.0 / n_pool) / effective_rows)
-        rate_low, rate_high = interval(
-            pool, rate, rate * ratio, n, luck, left, unequal + CLASSES * np.abs(np.log1p(spread))
-        )
-        # None wrong of N still leaves 3/N, at 95 %.
-        rate_high = np.clip(rate_high, 3.0 / n_pool, 1.0)
-        rate, rate_low, rate_high = (np.where(divergent, np.inf, value) for value in (rate, rate_low, rate_high))
+        found = _rates(pool, state, n, spread, lost / loo, ratio, (size, equal, own), left, unequal)
+        rate, rate_low, rate_high = (np.where(divergent, np.inf, value) for value in found)
     classes = bool(pool.n_classes)
     return {
         "test_error": rate if classes else risk,
@@ -257,7 +262,50 @@ def _predict(pool: Pool, n: Array, penalty: Array, width: Array) -> dict[str, Ar
         "iterations": np.full(n.shape, BITS),
         "reliability": loo / gcv - 1.0,
         "extrapolated": extrapolated,
+        "correction": missed,
+        "correction_error": np.hypot(missed_error, rows_luck),
     }
+
+
+def _correction_error(corrections: Corrections, size: Array, equal: Array, own: Array) -> Array:
+    return np.asarray(np.hypot(corrections.error(size, equal), corrections(size, own) - corrections(size, equal)))
+
+
+def _rates(
+    pool: Pool,
+    state: State,
+    n: Array,
+    spread: Array,
+    from_features: Array,
+    ratio: Array,
+    place: tuple[Array, Array, Array],
+    left: Array,
+    unequal: Array,
+) -> tuple[Array, Array, Array]:
+    """Return the rate of misclassification and the ends of its interval.
+
+    Args:
+        pool: of classes.
+        state: on its table.
+        n: samples.
+        spread: extra variance of the score in units of loo.
+        from_features: what of it comes from the finite number of random features.
+        ratio: the classical square error over the one transported.
+        place: of the corrections: ``log n``, and the logarithms of the penalty of infinitely many features and of the own one.
+        left: whether the table was left.
+        unequal: relative error by random features that are unequal.
+    """
+    curves = pool.curves
+    spread = np.clip(np.nan_to_num(spread, nan=0.0, posinf=1e6), -0.99, 1e6)
+    share = np.clip(from_features / np.maximum(spread, np.maximum(from_features, TINY)), 0.0, 1.0)
+    rate = curves.rates(state.at, spread, share) * state.scale ** curves.power(state.at)
+    rate = np.minimum(rate * np.exp(curves.rate_corrections(*place[:2])), 1.0)
+    effective_rows = curves.positive(state.at)[-1]
+    luck = np.sqrt((1.0 - rate) / np.maximum(rate, 1.0 / pool.n_rows) / effective_rows)
+    luck = np.hypot(luck, _correction_error(curves.rate_corrections, *place))
+    low, high = interval(pool, rate, rate * ratio, n, luck, left, unequal + CLASSES * np.abs(np.log1p(spread)))
+    # None wrong of N still leaves 3/N, at 95 %.
+    return rate, low, np.clip(high, 3.0 / pool.n_rows, 1.0)
 
 
 def _classical(pool: Pool, n: Array, penalty: Array, width: Array, risk: Array) -> Array:

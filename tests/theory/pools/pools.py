@@ -1,9 +1,12 @@
 """Problems that the tests of pools share: Gaussian rows of a known population, and ridge regression spelled out densely."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from theory.modes import Modes
+from theory.pools import Pool
 
 Array = NDArray[np.float64]
 
@@ -40,3 +43,9 @@ def scores(kernel: Array, targets: Array, cross: Array, ridge: float, *, fit_int
         cross = cross - cross.mean(axis=1, keepdims=True) - means + means.mean()
         kernel = kernel - means - means[:, None] + means.mean()
     return np.asarray(level + cross @ np.linalg.solve(kernel + ridge * np.eye(n), targets - level))
+
+
+def uncorrected(pool: Pool) -> Pool:
+    """Return a pool that transports only, without what trials on its rows found."""
+    names = ("corrections", "correction_errors", "rate_corrections", "rate_correction_errors", "trial_luck")
+    return replace(pool, **{name: np.zeros_like(getattr(pool, name)) for name in names})

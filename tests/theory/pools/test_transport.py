@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import theory
-from tests.theory.pools.pools import Population, scores
+from tests.theory.pools.pools import Population, scores, uncorrected
 from theory.pools import pool_of_kernel, pool_of_rows, predict_pool
 
 SIZES = np.array([20, 40, 80, 150, 200, 400, 40, 100, 150, 30, 80, 80, 200])
@@ -100,14 +100,21 @@ def test_order_of_rows_and_rotation_of_targets():
     order = rng.permutation(50)
     kernel = kernel_rows @ kernel_rows.T / 60 + rows @ rows.T
     n, penalty = np.array([10.0, 25.0, 50.0]), 0.1
-    plain = predict_pool(pool_of_kernel(kernel, targets, fit_intercept=True), n, penalty)
-    moved = predict_pool(
-        pool_of_kernel(kernel[np.ix_(order, order)], (targets @ rotation)[order], fit_intercept=True), n, penalty
+    one, other = (
+        pool_of_kernel(*given, fit_intercept=True)
+        for given in ((kernel, targets), (kernel[np.ix_(order, order)], (targets @ rotation)[order]))
     )
+    plain, moved = (predict_pool(uncorrected(pool), n, penalty) for pool in (one, other))
     np.testing.assert_allclose(moved.test_error, plain.test_error, rtol=1e-7)
-    columns = [predict_pool(pool_of_kernel(kernel, column, fit_intercept=True), n, penalty) for column in targets.T]
+    columns = [
+        predict_pool(uncorrected(pool_of_kernel(kernel, column, fit_intercept=True)), n, penalty)
+        for column in targets.T
+    ]
     # Of tables interpolated by cubic splines.
     np.testing.assert_allclose(sum(one.test_error for one in columns), plain.test_error, rtol=1e-5)
+    # Parts of the rows on which models are tried are drawn by their places: other ones agree within what they are said to.
+    plain, moved = (predict_pool(pool, n, penalty) for pool in (one, other))
+    assert (np.maximum(plain.low, moved.low) <= np.minimum(plain.high, moved.high)).all()
 
 
 def test_many_features_are_infinitely_many():
