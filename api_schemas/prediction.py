@@ -141,6 +141,12 @@ class PoolState(Schema):
         unit="1",
         example=0.03,
     )
+    correction: float | None = described(
+        "Factor that models tried on parts of the rows put to the square error (test_error of numbers, test_loss of classes)"
+        " which one decomposition of the rows gives; null without trials.",
+        unit="1",
+        example=1.02,
+    )
     extrapolated: bool = described(
         "Whether n_samples exceeds the rows used, so that power laws were continued.", unit="1", example=False
     )

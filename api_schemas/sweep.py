@@ -49,6 +49,7 @@ Column = TypeAliasType(
             "separability.distance",
             "network.specialisation",
             "pool.reliability",
+            "pool.correction",
             "numerics.residual",
             "numerics.iterations",
         ],

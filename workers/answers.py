@@ -91,7 +91,7 @@ class Answer:
     interval_low: float | None = None
     interval_high: float | None = None
     reliability: float | None = None
-    correction: float = 1.0
+    correction: float | None = None
     correction_error: float = 0.0
     n_used: int = 0
     extrapolated: bool = False

@@ -142,6 +142,7 @@ def _pool_state(source: PoolSource, answer: Answer) -> PoolState:
         n_rows=source.n_rows,
         n_used=answer.n_used or source.n_rows,
         reliability=_finite(answer.reliability),
+        correction=_finite(answer.correction),
         extrapolated=bool(answer.extrapolated),
     )
 

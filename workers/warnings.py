@@ -257,7 +257,7 @@ def _of_rows(request: PredictionRequest, source: PoolSource, answer: Answer) -> 
 def _of_trials(answer: Answer) -> Iterator[tuple[str, str]]:
     """Say where models on parts of the rows lost much more or less than transport says, or no two of them the same."""
     factor, error = answer.correction, answer.correction_error
-    if abs(np.log(factor)) > UNEVEN or error > UNKNOWN:
+    if factor is not None and (abs(np.log(factor)) > UNEVEN or error > UNKNOWN):
         yield (
             "uneven_rows",
             f"models trained on parts of these rows lost {factor:.3g} times what rows that differ in length alone would, known"

@@ -86,12 +86,13 @@ def test_every_resource_takes_it(service: RunningService) -> None:
     low, error, high = (swept.json()["columns"][name] for name in ("interval_low", "test_error", "interval_high"))
     assert all(a < b < c for a, b, c in zip(low, error, high, strict=True))
     over_penalties: Any = [{"path": "model.learner.penalty", "values": [1e-7, 0.1]}]
-    asked = {"request": body(RBF, BINARY, 300), "axes": over_penalties, "columns": ["test_error", "pool.reliability"]}
+    asked = {"request": body(RBF, BINARY, 300), "axes": over_penalties, "columns": ["test_error", "pool.reliability", "pool.correction"]}
     table = post(service, "sweeps", asked, Accept="text/csv").text.splitlines()
-    assert table[0] == "model.learner.penalty,test_error,pool.reliability,status"
+    assert table[0] == "model.learner.penalty,test_error,pool.reliability,pool.correction,status"
     for row, penalty in zip(table[1:], over_penalties[0]["values"], strict=True):
         single = post(service, "predictions", body(RBF, BINARY, 300, penalty)).json()
         assert float(row.split(",")[2]) == pytest.approx(single["pool"]["reliability"], rel=1e-9)
+        assert float(row.split(",")[3]) == pytest.approx(single["pool"]["correction"], rel=1e-9)
         unreliable = "unreliable_pool" in [warning["code"] for warning in single["warnings"]]
         assert unreliable == (abs(float(row.split(",")[2])) > 0.1) == (penalty == 1e-7)
     over = [{"path": "model.learner.penalty", "lower": 1e-6, "upper": 10, "scale": "log"}]
