@@ -86,7 +86,11 @@ def test_every_resource_takes_it(service: RunningService) -> None:
     low, error, high = (swept.json()["columns"][name] for name in ("interval_low", "test_error", "interval_high"))
     assert all(a < b < c for a, b, c in zip(low, error, high, strict=True))
     over_penalties: Any = [{"path": "model.learner.penalty", "values": [1e-7, 0.1]}]
-    asked = {"request": body(RBF, BINARY, 300), "axes": over_penalties, "columns": ["test_error", "pool.reliability", "pool.correction"]}
+    asked = {
+        "request": body(RBF, BINARY, 300),
+        "axes": over_penalties,
+        "columns": ["test_error", "pool.reliability", "pool.correction"],
+    }
     table = post(service, "sweeps", asked, Accept="text/csv").text.splitlines()
     assert table[0] == "model.learner.penalty,test_error,pool.reliability,pool.correction,status"
     for row, penalty in zip(table[1:], over_penalties[0]["values"], strict=True):
