@@ -228,3 +228,16 @@ def test_awkward_pools_answer_with_numbers_or_say_that_they_diverge(kind, fit_in
             assert (values >= 0.0).all(), name
         assert (found.low <= found.test_error).all()
         assert (found.test_error <= found.high).all()
+
+
+def test_duplicates_of_categories_meet_leave_one_out():
+    # Few rows of many kinds, many of a few: leverages say more was estimated than leave-one-out has in all.
+    rng, weights = np.random.default_rng(0), np.arange(1.0, 121.0) ** -1.2
+    kinds = rng.choice(120, 300, p=weights / weights.sum())
+    targets = rng.standard_normal(300)
+    points = rng.standard_normal((120, 5))[kinds]
+    distances = np.sqrt(np.square(points[:, None] - points).sum(axis=2))
+    pool = pool_of_kernel(np.exp(-distances), targets, fit_intercept=True)
+    places = np.arange(4, pool.ridges.size, 9)
+    np.testing.assert_allclose(predict_pool(pool, 300.0, pool.ridges[places]).test_error, pool.loo[places], rtol=1e-4)
+    assert (pool.level >= 0.0).all()
