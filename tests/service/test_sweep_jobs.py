@@ -110,18 +110,19 @@ def test_lists_leave_the_result_out(working: RunningService) -> None:
 
 
 def test_what_only_solving_finds_out_fails_with_a_pointer(working: RunningService) -> None:
-    # The weights sum to 1 at both ends of what is tried, and at the base, but not in between.
-    covariance = {"kind": "discrete", "eigenvalues": [1, 5], "weights": [0.5, 0.5]}
-    values = [0.5] * 2200
-    values[1] = 0.6
+    # So short a length scale is beyond the theory of mixtures, unlike that at both ends of what is tried, and at the base.
+    kernel = {"kind": "kernel", "kernel": {"kind": "rbf", "length_scale": 1.0}}
+    mixture = {"kind": "mixture", "n_samples": 400, "n_features": 200, "mean_norm": 1.5}
+    values = [1.0] * 2200
+    values[1] = 0.06
     request = {
-        "request": changed("/regime/covariance", covariance),
-        "axes": [{"path": "regime.covariance.weights.0", "values": values}],
+        "request": {"model": {"features": kernel, "learner": {"kind": "ridge", "penalty": 0.01}}, "regime": mixture},
+        "axes": [{"path": "model.features.kernel.length_scale", "values": values}],
     }
     problem = assert_problem(
         ask(working, request, Prefer="wait=60"), 422, "inadmissible_problem", pointer="/axes/0/values/1"
     )
-    assert "weights must sum to 1" in problem["detail"]
+    assert "eigenvalue" in problem["detail"]
 
 
 def test_progress_and_cancelling(working: RunningService) -> None:
