@@ -143,6 +143,7 @@ def _redelivery(report: Report, server: Server, service: RunningService, folder:
             wait_until(lambda at=job_id: read(service, at)["status"] == "running", what="a running chunk")
             with _workers(server, folder, 1):
                 before = len(events(folder, "job_redelivered"))
+                wait_until(lambda one=workers: horse_of(one), what="a work horse")
                 started = time.perf_counter()
                 for pid in [*children(workers.pid), workers.pid]:
                     os.kill(pid, signal.SIGKILL)

@@ -96,7 +96,7 @@ def check(request: ValidationRequest) -> None:
     if count > MOST_CHUNKS:
         raise Refused(
             "/replicates",
-            f"so many replicates of these sizes take {count} chunks of some seconds, more than {MOST_CHUNKS}; ask for"
+            f"so many replicates of these sizes take {count} chunks of a second or so, more than {MOST_CHUNKS}; ask for"
             " fewer, or for smaller sizes in the same ratios",
         )
 

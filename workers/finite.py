@@ -19,7 +19,7 @@ from api_schemas.regime import (
     TeacherClassificationRegime,
     TeacherNetworkRegime,
 )
-from simulation.devices import Device
+from simulation.devices import HOST_BUDGET, Device
 from simulation.online import OnlineRegression, simulate_online
 from simulation.online_networks import OnlineNetwork, simulate_online_network
 from simulation.pools import MOST_TESTED, PoolProblem, simulate_pool
@@ -35,6 +35,13 @@ Array = npt.NDArray[np.float64]
 
 MOST_NUMBERS = 100_000_000
 """Entries of the matrices of one replicate: 0.8 GB."""
+DRAW, FAST_ACTIVATION, SLOW_ACTIVATION, KERNEL_ENTRY = 240.0, 150.0, 1500.0, 100.0
+SLOW_ACTIVATIONS = ("erf", "gelu")
+SOLVES = {"ridge": 0.4, "lda": 4.0, "logistic": 25.0, "hinge": 200.0}
+OTHER_SOLVE = 15.0
+STEP, STEP_OF_UNIT = 3e5, 5e5
+"""What a random number, a value of an activation or a kernel, a solution per cube of the smaller side, and a step of online
+training, for a batch of replicates or for each hidden unit, take, in operations of a matrix product."""
 LEAST_HELD_OUT = 0.1
 """Of the rows of a data set, where it is trained on."""
 QUANTITIES = (
@@ -254,16 +261,21 @@ def _check_held_out(regime: DatasetRegime) -> None:
 
 
 def cost(request: PredictionRequest) -> tuple[float, float]:
-    """Return the numbers that the matrices of one replicate hold, and the floating-point operations that it takes, roughly."""
+    """Return the numbers that the matrices of one replicate hold, and what it takes.
+
+    The latter in floating-point operations of a matrix product, of which a core does some 3e10 a second; what is not a matrix
+    product counts for as many as are done in its time, as measured on a core with NumPy.
+    """
     regime: Any = request.regime
     features: Any = request.model.features
+    learner: Any = request.model.learner
     n = float(regime.n_samples)
     if isinstance(regime, DatasetRegime):
         return _cost_of_split(request, described(regime.dataset_id))
     d = float(getattr(regime, "n_features", 0.0) or sum(regime.multiplicities or [1.0] * len(regime.eigenvalues)))
     if isinstance(regime, TeacherNetworkRegime):
         units = features.hidden_units + regime.hidden_units
-        return d * units * 256.0, 10.0 * n * d * units
+        return d * units * 256.0, n * units * (10.0 * d + STEP_OF_UNIT)
     widths = [d]
     if features.kind == "random_features":
         widths += [float(layer.width) for layer in features.layers]
@@ -272,16 +284,25 @@ def cost(request: PredictionRequest) -> tuple[float, float]:
     elif features.kind == "random_projection":
         widths += [float(features.width)]
     rows = n + simulation.replicates.N_TEST
-    mapped = sum(rows * below * above for below, above in pairwise(widths))
-    held = rows * max(widths) + sum(below * above for below, above in pairwise(widths))
-    if request.model.learner.kind == "sgd":
-        return held, 10.0 * n * widths[-1] + 2.0 * mapped
+    weights = sum(below * above for below, above in pairwise(widths))
+    mapped = 2.0 * rows * weights
+    if features.kind == "random_features":
+        slow = [activation_of(layer.activation).kind in SLOW_ACTIVATIONS for layer in features.layers]
+        each = np.where(slow, SLOW_ACTIVATION, FAST_ACTIVATION)
+        mapped += rows * float(each @ widths[1:])
+    elif features.kind == "random_fourier":
+        mapped += FAST_ACTIVATION * rows * widths[1]
+    drawn = DRAW * ((n if features.kind == "linear" else rows) * d + weights)
+    held = rows * max(widths) + weights
+    if learner.kind == "sgd":
+        together = max(HOST_BUDGET / (8.0 * held), 1.0)
+        return held, n * (10.0 * widths[-1] + STEP / together) + mapped + drawn
     last = n if features.kind == "kernel" else widths[-1]
     smaller = min(n, last)
-    solve = {"ridge": 4.0, "lda": 4.0, "logistic": 60.0, "hinge": 200.0}.get(request.model.learner.kind, 25.0)
+    solve = SOLVES.get(learner.kind, OTHER_SOLVE) if getattr(learner, "penalty", 0.0) else OTHER_SOLVE
     if features.kind == "kernel":
-        held, mapped = held + n * rows, mapped + 20.0 * n * rows + n * rows * d
-    return held + smaller**2, 2.0 * mapped + 2.0 * n * last * smaller + solve * smaller**3 + 50.0 * n * d
+        held, mapped = held + n * rows, mapped + KERNEL_ENTRY * n * rows + 2.0 * n * rows * d
+    return held + smaller**2, mapped + n * last * smaller + solve * smaller**3 + drawn
 
 
 def _cost_of_split(request: PredictionRequest, data: Described) -> tuple[float, float]:

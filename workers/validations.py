@@ -26,7 +26,7 @@ ROUNDING = 1e-9
 """What double precision leaves of a quantity, relative to the scale of errors: residuals of interpolators are no more."""
 Backend = Literal["numpy", "cupy"]
 CHUNK_OPERATIONS: dict[Backend, float] = {"numpy": 4e10, "cupy": 4e12}
-"""Of a chunk: some seconds on one core, or on a GPU with what it loses between small matrices."""
+"""Of a chunk: a second or two on one core, or on a GPU with what it loses between small matrices."""
 MOST_IN_CHUNK: dict[Backend, int] = {"numpy": 1000, "cupy": 20_000}
 FEWER_SAMPLES = 2.0
 DOUBLE_PRECISION_ONLY = ("hinge",)

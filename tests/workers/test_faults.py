@@ -144,7 +144,7 @@ class TestWorkers:
 
     @pytest.mark.parametrize("concurrency", [1, 2])
     def test_sigterm_drains(self, server: Server, service: RunningService, tmp_path: Path, concurrency: int) -> None:
-        requests = [{**LONG, "replicates": 36}, *bodies(2)]
+        requests = [{**LONG, "replicates": 144}, *bodies(2)]
         with running_workers(server.url, tmp_path, "--concurrency", str(concurrency)) as workers:
             wait_until(lambda: len(events(tmp_path, "worker_started")) == concurrency, what="the start of all")
             ids = submit_all(service, requests)
