@@ -247,7 +247,7 @@ class TestCancel:
         assert idle.predict(SMALL, headers={"Prefer": "respond-async"}).json()["status"] == "queued"
 
     def test_a_running_job_stops_and_goes_on_when_asked_for_again(self, working: RunningService) -> None:
-        body = validation(LARGE, replicates=72)
+        body = validation(LARGE, replicates=50)
         job = submit(working, body).json()
         wait_until(lambda: read(working, job["id"])["status"] == "running", seconds=60)
         cancelled = httpx.delete(f"{working.url}/v1/jobs/{job['id']}").json()

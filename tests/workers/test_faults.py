@@ -144,11 +144,11 @@ class TestWorkers:
 
     @pytest.mark.parametrize("concurrency", [1, 2])
     def test_sigterm_drains(self, server: Server, service: RunningService, tmp_path: Path, concurrency: int) -> None:
-        requests = [{**LONG, "replicates": 144}, *bodies(2)]
+        requests = [{**LONG, "replicates": 100}, *bodies(2)]
         with running_workers(server.url, tmp_path, "--concurrency", str(concurrency)) as workers:
             wait_until(lambda: len(events(tmp_path, "worker_started")) == concurrency, what="the start of all")
             ids = submit_all(service, requests)
-            # One of its six chunks is done, and another under way.
+            # One of its five chunks is done, and another under way.
             wait_until(lambda: 0.0 < read(service, ids[0])["progress"] < 1.0, seconds=60, what="a chunk's end")
             workers.terminate()
             assert workers.wait(timeout=120) == 0

@@ -114,7 +114,7 @@ class TestFaults:
     def test_a_killed_one_loses_nothing_and_sigterm_lets_it_finish(
         self, service: RunningService, connection: Any, server: Server
     ) -> None:
-        requests = [gpu(validation(LONG["request"], replicates=48, seed=7)), gpu(validation(SMALL, seed=8))]
+        requests = [gpu(validation(LONG["request"], replicates=26, seed=7)), gpu(validation(SMALL, seed=8))]
         with running_worker(connection, server) as worker:
             ids = submit_all(service, requests)
             running(service, ids[0])

@@ -19,8 +19,8 @@ from tests.workers.test_worker import ended, running_worker, workers_started
 from workers import chunks, validations
 from workers.queue import CPU_QUEUE, GPU_QUEUE, RETRY_SECONDS, LeasedQueue, connect
 
-SLOW = validation(LARGE, replicates=72)
-"""Three chunks, of the better part of a second each."""
+SLOW = validation(LARGE, replicates=50)
+"""Three chunks, two of the better part of a second."""
 
 
 @pytest.fixture(scope="module")
