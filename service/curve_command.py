@@ -249,9 +249,9 @@ def _with_training(
     from api_schemas.prediction import PredictionRequest  # noqa: PLC0415
     from simulation.devices import HOST  # noqa: PLC0415
     from simulation.statistics import Moments  # noqa: PLC0415
-    from workers.finite import LEAST_HELD_OUT, finite_problem  # noqa: PLC0415
+    from workers.finite import finite_problem, most_trained  # noqa: PLC0415
 
-    most = n_rows - math.ceil(n_rows * LEAST_HELD_OUT)
+    most = most_trained(n_rows)
     untrained = [f"{row.n_samples:g}" for row in rows if not _can_be_trained(row, most)]
     trained = []
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console) as progress:

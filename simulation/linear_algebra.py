@@ -50,9 +50,10 @@ def solve_ridge(features: Any, shift: float, targets: Any) -> Any:
 
 
 def _by_gram(features: Any, shift: float, targets: Any) -> Any:
+    gram = smaller_gram(features)
     if is_wide(features):
-        return times(transposed(features), solve_shifted(smaller_gram(features), shift, targets))
-    return solve_shifted(smaller_gram(features), shift, times(transposed(features), targets))
+        return times(transposed(features), solve_shifted(gram, shift, targets))
+    return solve_shifted(gram, shift, times(transposed(features), targets))
 
 
 def _refined(features: Any, shift: float, targets: Any) -> Any:
@@ -66,10 +67,9 @@ def _refined(features: Any, shift: float, targets: Any) -> Any:
         return None
     features, shift = features / scale, shift / scale**2
     gram = smaller_gram(features.astype(np.float32))
-    diagonal = np.arange(gram.shape[-1])
-    gram[diagonal, diagonal] += np.float32(shift)
+    _shift(gram, shift)
     try:
-        factor = cho_factor(gram.T, lower=True, overwrite_a=True, check_finite=False)
+        factor = _factor(gram)
     except LinAlgError:
         return None
 
@@ -105,8 +105,7 @@ def solve_shifted(matrix: Any, shift: float, right_side: Any) -> Any:
         right_side: shape ``(..., n)``.
     """
     if array_api_compat.is_numpy_array(matrix):
-        diagonal = np.arange(matrix.shape[-1])
-        matrix[..., diagonal, diagonal] += shift
+        _shift(matrix, shift)
     else:
         matrix = matrix + shift * array_api_compat.array_namespace(matrix).eye(matrix.shape[-1], dtype=matrix.dtype)
     return solve_positive(matrix, right_side[..., None])[..., 0]
@@ -134,13 +133,27 @@ def solve_positive(matrix: Any, right_sides: Any) -> Any:
 def _solve_one(matrix: Any, right_sides: Any) -> Any:
     diagonal = np.diagonal(matrix).copy()
     try:
-        # The transpose of a symmetric matrix in C's order is itself in that of LAPACK, which then needs no copy.
-        # Of its two halves LAPACK is faster on the lower one.
-        factor = cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
-        return cho_solve(factor, right_sides, check_finite=False)
+        return cho_solve(_factor(matrix), right_sides, check_finite=False)
     except LinAlgError:
         other = np.tril(matrix, -1)  # the half that LAPACK has left alone
     return by_elimination(other + other.T + np.diag(diagonal), right_sides)
+
+
+def _shift(matrix: Any, shift: float) -> None:
+    """Add a shift to the diagonal of NumPy's matrices, in place."""
+    diagonal = np.arange(matrix.shape[-1])
+    matrix[..., diagonal, diagonal] += shift
+
+
+def _factor(matrix: Any) -> Any:
+    """Return Cholesky's factor of a symmetric matrix of NumPy, in its place but for one half.
+
+    Raises:
+        LinAlgError: it is not positive definite.
+    """
+    # The transpose of a symmetric matrix in C's order is itself in that of LAPACK, which then needs no copy.
+    # Of its two halves LAPACK is faster on the lower one.
+    return cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
 
 
 def by_elimination(matrix: Any, right_sides: Any) -> Any:

@@ -244,6 +244,11 @@ def _check_whole(sizes: Mapping[str, float]) -> None:
             raise Refused(pointer, f"must be a whole number where it is drawn, got {value:g}")
 
 
+def most_trained(n_rows: int) -> int:
+    """Return how many of the rows of a data set can be trained on, where the others are to test on."""
+    return n_rows - ceil(n_rows * LEAST_HELD_OUT)
+
+
 def _check_held_out(regime: DatasetRegime) -> None:
     """Refuse training sets that leave less than a tenth of the rows to test on.
 
@@ -251,7 +256,7 @@ def _check_held_out(regime: DatasetRegime) -> None:
         Refused: this one does.
     """
     n_rows = described(regime.dataset_id).n_rows
-    most = n_rows - ceil(n_rows * LEAST_HELD_OUT)
+    most = most_trained(n_rows)
     if regime.n_samples > most:
         raise Refused(
             "/regime/n_samples",
